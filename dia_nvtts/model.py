@@ -136,10 +136,10 @@ class DiaConfig:
     def to_dict(self) -> dict:
         "The flat form of 0626, which transformers reads too, and the generation beside it."
         ids = {k:getattr(self, k) for k in ('eos_token_id','pad_token_id','bos_token_id')}
-        dtype = {'rope_scaling': None, 'initializer_range': .02}
+        rest = {'rope_scaling': None, 'initializer_range': .02}
         return dict(architectures=['DiaForConditionalGeneration'], model_type='dia', is_encoder_decoder=True,
-                    encoder_config={**asdict(self.encoder), **dtype, 'model_type':'dia_encoder'},
-                    decoder_config={**asdict(self.decoder), **dtype, **ids, 'model_type':'dia_decoder'},
+                    encoder_config={**asdict(self.encoder), **rest, 'model_type':'dia_encoder'},
+                    decoder_config={**asdict(self.decoder), **rest, **ids, 'model_type':'dia_decoder'},
                     delay_pattern=list(self.delay_pattern), norm_eps=self.decoder.norm_eps, **ids,
                     cross_attention_rope=self.cross_attention_rope)
 
