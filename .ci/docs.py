@@ -1,0 +1,165 @@
+#!/usr/bin/env python
+"""Check the documentation without Quarto: process the notebooks as nbdev does, turn them into HTML, and look.
+
+Every exported function and class has a docstring and an anchor; every link inside the site, and every link to a
+source file of this repository, lands; every page opens with a title and one sentence; every picture in the text says
+what it shows; no output is an error, is larger than 100 KB a page, or names a folder or an address of one machine;
+cells that import hold nothing else, since nbdev runs those again for the site.
+"""
+import ast, importlib.util, json, posixpath, re, shutil, sys, tempfile
+from pathlib import Path
+from urllib.parse import unquote, urldefrag
+
+root = Path(__file__).resolve().parent.parent
+limit = 100_000 # bytes of committed outputs a page
+machine = re.compile(r'(?<![\w/])/(?:tmp|home|root|Users|var/folders)/\w|site-packages|\bat 0x[0-9a-f]{6,}')
+problems = []
+
+def expect(ok, page, text:str):
+    if not ok: problems.append(f'{page}: {text}')
+
+def text_of(x) -> str: return ''.join(x) if isinstance(x, list) else x or ''
+def cells(path:Path) -> list: return json.loads(path.read_text(encoding='utf-8'))['cells']
+
+def process(cfg) -> Path:
+    "The folder of processed notebooks, as `nbdev_docs` hands it to Quarto."
+    from nbdev.quarto import nbdev_sidebar, refresh_quarto_yml
+    from nbdev.serve import proc_nbs
+    refresh_quarto_yml()
+    nbdev_sidebar.__wrapped__()
+    return proc_nbs(force=True)
+
+def page_name(path:Path, proc:Path) -> str:
+    "Where Quarto puts the processed notebook `path`: its front matter may rename it."
+    first = cells(path)[0]
+    named = re.search(r'^output-file:\s*(\S+)', text_of(first['source']), re.M) if first['cell_type'] == 'raw' else None
+    return (path.parent/(named[1] if named else path.stem+'.html')).relative_to(proc).as_posix()
+
+def check_outputs(name:str, path:Path):
+    "What is committed in the notebook: no errors, small, the same on every machine."
+    size = 0
+    for i,cell in enumerate(cells(path)):
+        for out in cell.get('outputs', []):
+            size += len(json.dumps(out))
+            expect(out['output_type'] != 'error', name, f"cell {i} shows an error: {out.get('ename')}")
+            shown = [out.get('text'), *(v for k,v in out.get('data', {}).items() if k.startswith('text/'))]
+            for text in map(text_of, shown):
+                expect('Traceback (most recent call last)' not in text, name, f'cell {i} shows a traceback')
+                found = machine.search(text)
+                expect(not found, name, f'cell {i} shows a path or an address of one machine: {found and found[0]}')
+    expect(size <= limit, name, f'{size/1e3:.0f} KB of outputs, at most {limit/1e3:.0f} wanted')
+
+def check_imports(name:str, path:Path):
+    "A cell with an import anywhere in it is run again for the site, so nothing else may stand there."
+    for i,cell in enumerate(cells(path)):
+        source = text_of(cell['source'])
+        if cell['cell_type'] != 'code' or re.match(r'#\|\s*(export|exporti|exports|exec_doc)\b', source): continue
+        try: nodes = list(ast.walk(ast.parse(source)))
+        except SyntaxError: continue # shell and magic lines
+        mixed = all(any(isinstance(o, kinds) for o in nodes)
+                    for kinds in ((ast.Import, ast.ImportFrom), (ast.Expr, ast.Assign)))
+        expect(not mixed or re.search(r'^#\|\s*eval:\s*false', source, re.M), name,
+               f'cell {i} mixes imports with other code: {source.strip().splitlines()[0]}')
+
+def check_opening(name:str, path:Path):
+    "`#| default_exp`, then `# Title` and `> one sentence`; the first cell may be missing where nothing is exported."
+    first = [o for o in cells(path) if text_of(o['source']).strip()][:2]
+    if first and text_of(first[0]['source']).startswith('#| default_exp'): first = first[1:]
+    expect(first and first[0]['cell_type'] == 'markdown' and re.match(r'# \S.*\n\s*\n?> \S', text_of(first[0]['source'])),
+           name, 'does not open with "# Title" and "> one sentence"')
+
+def check_pictures(name:str, path:Path):
+    for cell in cells(path):
+        if cell['cell_type'] != 'markdown': continue
+        source = re.sub(r'```.*?```|`[^`\n]*`', '', text_of(cell['source']), flags=re.S)
+        for alt,target in re.findall(r'!\[([^\]]*)\]\(([^)\s]*)', source):
+            expect(alt.strip(), name, f'picture {target} has no text that says what it shows')
+
+def check_symbols(index:dict, pages:dict, base:str):
+    "Every public function and class: an anchor on its page, and a docstring in its module."
+    for module,symbols in index['syms'].items():
+        file = root/(module.replace('.', '/')+'.py')
+        expect(file.exists(), module, 'is in _modidx.py, but there is no such file: run nbdev_export')
+        if not file.exists(): continue
+        for node in ast.parse(file.read_text(encoding='utf-8')).body:
+            if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith('_'): continue
+            name = f'{module}.{node.name}'
+            expect(name in symbols, name, 'is not in _modidx.py: run nbdev_export')
+            expect(ast.get_docstring(node), name, 'has no docstring')
+            if name not in symbols: continue
+            page,anchor = urldefrag(symbols[name][0])
+            page = page.removeprefix(base).lstrip('/')
+            expect(page in pages, name, f'its page {page} is not there')
+            expect(anchor.lower() in pages.get(page, ((),()))[0], name, f'{page} has no anchor #{anchor}')
+
+def check_links(page:str, hrefs:list, pages:dict, files:dict, cfg):
+    "Links inside the site and to this repository; others are not asked."
+    site,source = f'{cfg.doc_host}{cfg.doc_baseurl}'.rstrip('/'),f'{cfg.git_url}/blob/{cfg.branch}/'
+    for href in hrefs:
+        if href.startswith(source):
+            expect((root/unquote(urldefrag(href)[0].removeprefix(source))).exists(), page, f'{href} is no file of this repository')
+            continue
+        if href.startswith(site): href = href.removeprefix(site) or '/'
+        elif re.match(r'[a-z][a-z0-9+.-]*:|//', href, re.I): continue
+        target,anchor = urldefrag(unquote(href))
+        if target.startswith('/'): target = target.removeprefix(cfg.doc_baseurl.rstrip('/')).lstrip('/') or 'index.html'
+        else: target = posixpath.normpath(posixpath.join(posixpath.dirname(page), target)) if target else page
+        target = files.get(target, target)
+        expect(target in pages or target in files, page, f'link {href} goes nowhere')
+        if anchor and target in pages:
+            expect(anchor.lower() in pages[target][0], page, f'link {href}: {target} has no such anchor')
+
+def check_config(proc:Path, names:list):
+    import yaml
+    top,copy,sidebar = [(root/o).read_text(encoding='utf-8') for o in ('_quarto.yml', 'nbs/_quarto.yml', 'nbs/sidebar.yml')]
+    expect(isinstance(yaml.safe_load(top), dict), '_quarto.yml', 'is empty')
+    expect(copy == top, 'nbs/_quarto.yml', 'is not the top-level _quarto.yml')
+    for o in names: expect(re.search(rf'[\s/]{re.escape(posixpath.basename(o))}$', sidebar, re.M), o, 'is not in the sidebar')
+    for css in re.findall(r'[\w-]+\.s?css', top): expect((proc/css).exists(), '_quarto.yml', f'there is no nbs/{css}')
+
+def main():
+    from bs4 import BeautifulSoup
+    from nbconvert import HTMLExporter
+    from nbdev.config import get_config
+    from nbdev.doclinks import nbglob
+    cfg = get_config()
+    notebooks = {o.relative_to(cfg.nbs_path).as_posix(): o for o in map(Path, nbglob(as_path=True))}
+    for name,path in notebooks.items():
+        for check in check_outputs,check_imports,check_opening,check_pictures: check(name, path)
+
+    proc = process(cfg)
+    html,pages,links,files = Path(tempfile.mkdtemp()),{},{},{}
+    try:
+        exporter = HTMLExporter()
+        for name in notebooks:
+            path = proc/name
+            expect(path.exists(), name, 'was not processed')
+            if not path.exists(): continue
+            check_outputs(name, path)
+            page = page_name(path, proc)
+            (html/page).parent.mkdir(parents=True, exist_ok=True)
+            (html/page).write_text(exporter.from_filename(str(path))[0], encoding='utf-8')
+            soup = BeautifulSoup((html/page).read_text(encoding='utf-8'), 'html.parser')
+            body = soup.find('main') or soup
+            pages[page] = {o['id'].lower() for o in body.find_all(id=True)},page
+            links[page] = [o['href'] for o in body.find_all('a', href=True) if 'anchor-link' not in o.get('class', [])]
+            links[page] += [o['src'] for o in body.find_all('img', src=True)]
+            files[name] = page
+    finally: shutil.rmtree(html)
+    for o in proc.rglob('*'):
+        name = o.relative_to(proc).as_posix()
+        if o.is_file() and name not in files: files[name] = name
+
+    spec = importlib.util.spec_from_file_location('modidx', cfg.lib_path/'_modidx.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    check_symbols(module.d, pages, cfg.doc_baseurl)
+    for page,hrefs in links.items(): check_links(page, hrefs, pages, files, cfg)
+    check_config(proc, list(notebooks))
+
+    for o in dict.fromkeys(problems): print(o)
+    total = lambda groups: sum(map(len, groups.values()))
+    summary = f"{len(pages)} pages, {total(module.d['syms'])} names, {total(links)} links and pictures"
+    sys.exit(f'{len(set(problems))} problems in {summary}' if problems else print(f'documentation: {summary}, no problem'))
+
+if __name__ == '__main__': main()
