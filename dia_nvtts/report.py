@@ -129,12 +129,12 @@ def plot_losses(
         for c in range(C):
             have = [r for r in kinds[kind] if len(r.get('per_codebook') or ())>c]
             ax.plot([r['step'] for r in have], [r['per_codebook'][c] for r in have], color=colours[c], **style,
-                    label=f'codebook {c}' if kind=='train' or not kinds['train'] else None)
+                    label=f'{c}' if kind=='train' or not kinds['train'] else None)
         ax.plot([r['step'] for r in kinds[kind]], [r['loss'] for r in kinds[kind]], color='#d62728', **{**style, 'lw':style['lw']*2},
-                label={'train':'all, training', 'valid':'all, validation'}[kind] if kinds[kind] else None)
+                label={'train':'all', 'valid':'all, held out'}[kind] if kinds[kind] else None)
     ax.set(xlabel='step', ylabel='loss (nats)')
     if C or any(kinds.values()):
-        ax.legend(fontsize=7, frameon=False, loc='upper left', bbox_to_anchor=(1,1), borderaxespad=0)
+        ax.legend(title='codebook', fontsize=7, title_fontsize=7, frameon=False, loc='upper left', bbox_to_anchor=(1,1.05))
     return ax
 
 # %% ../nbs/09a_report.ipynb #3e1b9c5c
@@ -157,6 +157,8 @@ figure { margin: .8rem 0; } img { max-width: 100%; height: auto; background: #ff
 audio { width: 100%; max-width: 30rem; display: block; margin: .3rem 0; }
 .row { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: .5rem 1.5rem; }
 .row > div { min-width: 0; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 13rem), 1fr)); gap: .5rem 1rem; }
+.tiles figure { margin: 0; }
 '''
 
 def columns(
@@ -250,17 +252,17 @@ def _find_samples(folder): # {name: {label: (wave, sample rate)}}, {name: script
 _FIRST = ('before','base') # columns that stand on the left
 
 # %% ../nbs/09a_report.ipynb #0b9d56bb
-def _panels(rows, keys): # one small panel for each key that the rows have
-    keys = {k:v for k,v in keys.items() if any(r.get(k) is not None for r in rows)}
-    if not keys: return None
-    fig = Figure(figsize=(3*len(keys),1.8))
-    for ax,(k,name) in zip(np.atleast_1d(fig.subplots(1, len(keys))), keys.items()):
+def _panels(rows, keys): # one small picture for each key that the rows have
+    pictures = []
+    for k,name in keys.items():
         have = [r for r in rows if r.get(k) is not None]
+        if not have: continue
+        ax = Figure(figsize=(3,1.6)).subplots()
         ax.plot([r['step'] for r in have], [r[k] for r in have], lw=1)
-        ax.set(xlabel='step', title=name)
-        ax.title.set_fontsize(9)
-    fig.tight_layout()
-    return image(fig, f'Over steps: {", ".join(keys.values())}.')
+        ax.set(xlabel='step', ylim=(0,None))
+        ax.set_title(name, fontsize=10)
+        pictures.append(image(ax, f'{name} over steps; {have[-1][k]:.3g} at step {have[-1]["step"]}'))
+    return Div(*pictures, cls='tiles') if pictures else None
 
 def training_report(
     run:str|Path, # folder with `metrics.jsonl`, `config.json`, `samples/`
@@ -278,13 +280,14 @@ def training_report(
     else:
         last = (train or valid)[-1]
         r.add('Cross entropy in nats of the next token, for each codebook and for all together. Dots are held-out clips.',
-              image(plot_losses(rows, Figure(figsize=(7,3)).subplots()),
+              image(plot_losses(rows, Figure(figsize=(5.5,3)).subplots()),
                     f'Loss over steps for each codebook; {last["loss"]:.2f} in all at step {last["step"]}.'))
     if valid:
-        spell = lambda v: {'step':v['step'], 'loss':v['loss'], **{f'codebook {i}':x for i,x in enumerate(v.get('per_codebook') or ())},
-            **{k.replace('_',' '):x for k,x in v.items() if k not in ('kind','step','loss','per_codebook') and not isinstance(x, (list,dict))}}
+        def spell(v):
+            rest = {k.replace('_',' '):x for k,x in v.items() if k not in ('kind','step','loss') and not isinstance(x, (list,dict))}
+            return {'step':v['step'], 'loss':v['loss'], **rest, **{f'c{i}':x for i,x in enumerate(v.get('per_codebook') or ())}}
         shown = valid if len(valid)<=12 else [valid[round(i*(len(valid)-1)/11)] for i in range(12)]
-        r.add(table([spell(v) for v in shown], 'Held-out clips'))
+        r.add(table([spell(v) for v in shown], 'Held-out clips; c0, c1, ... is the loss of each codebook'))
     if train: r.add(_panels(train, dict(lr='learning rate', grad_norm='gradient norm', rows_per_s='audio rows per second',
                                         padding='share of padding')))
     sounds,scripts = _find_samples(run/'samples') if (run/'samples').is_dir() else ({},{})
