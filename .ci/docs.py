@@ -6,7 +6,7 @@ source file of this repository, lands; every page opens with a title and one sen
 what it shows; no output is an error, is larger than 100 KB a page, or names a folder or an address of one machine;
 cells that import hold nothing else, since nbdev runs those again for the site.
 """
-import ast, importlib.util, json, posixpath, re, shutil, sys, tempfile
+import ast, importlib.util, json, os, posixpath, re, sys
 from pathlib import Path
 from urllib.parse import unquote, urldefrag
 
@@ -27,7 +27,7 @@ def process(cfg) -> Path:
     from nbdev.serve import proc_nbs
     refresh_quarto_yml()
     nbdev_sidebar.__wrapped__()
-    return proc_nbs(force=True)
+    return proc_nbs(force=True, n_workers=min(os.cpu_count() or 1, 4))
 
 def page_name(path:Path, proc:Path) -> str:
     "Where Quarto puts the processed notebook `path`: its front matter may rename it."
@@ -90,7 +90,7 @@ def check_symbols(index:dict, pages:dict, base:str):
             page,anchor = urldefrag(symbols[name][0])
             page = page.removeprefix(base).lstrip('/')
             expect(page in pages, name, f'its page {page} is not there')
-            expect(anchor.lower() in pages.get(page, ((),()))[0], name, f'{page} has no anchor #{anchor}')
+            expect(anchor.lower() in pages.get(page, ()), name, f'{page} has no anchor #{anchor}')
 
 def check_links(page:str, hrefs:list, pages:dict, files:dict, cfg):
     "Links inside the site and to this repository; others are not asked."
@@ -107,7 +107,7 @@ def check_links(page:str, hrefs:list, pages:dict, files:dict, cfg):
         target = files.get(target, target)
         expect(target in pages or target in files, page, f'link {href} goes nowhere')
         if anchor and target in pages:
-            expect(anchor.lower() in pages[target][0], page, f'link {href}: {target} has no such anchor')
+            expect(anchor.lower() in pages[target], page, f'link {href}: {target} has no such anchor')
 
 def check_config(proc:Path, names:list):
     import yaml
@@ -116,6 +116,12 @@ def check_config(proc:Path, names:list):
     expect(copy == top, 'nbs/_quarto.yml', 'is not the top-level _quarto.yml')
     for o in names: expect(re.search(rf'[\s/]{re.escape(posixpath.basename(o))}$', sidebar, re.M), o, 'is not in the sidebar')
     for css in re.findall(r'[\w-]+\.s?css', top): expect((proc/css).exists(), '_quarto.yml', f'there is no nbs/{css}')
+
+def verdict(what:str):
+    found = dict.fromkeys(problems) # each once, in order
+    for o in found: print(o)
+    print(f'documentation: {len(found)} problems in {what}')
+    sys.exit(bool(found))
 
 def main():
     from bs4 import BeautifulSoup
@@ -127,25 +133,23 @@ def main():
     for name,path in notebooks.items():
         for check in check_outputs,check_imports,check_opening,check_pictures: check(name, path)
 
-    proc = process(cfg)
-    html,pages,links,files = Path(tempfile.mkdtemp()),{},{},{}
-    try:
-        exporter = HTMLExporter()
-        for name in notebooks:
-            path = proc/name
-            expect(path.exists(), name, 'was not processed')
-            if not path.exists(): continue
-            check_outputs(name, path)
-            page = page_name(path, proc)
-            (html/page).parent.mkdir(parents=True, exist_ok=True)
-            (html/page).write_text(exporter.from_filename(str(path))[0], encoding='utf-8')
-            soup = BeautifulSoup((html/page).read_text(encoding='utf-8'), 'html.parser')
-            body = soup.find('main') or soup
-            pages[page] = {o['id'].lower() for o in body.find_all(id=True)},page
-            links[page] = [o['href'] for o in body.find_all('a', href=True) if 'anchor-link' not in o.get('class', [])]
-            links[page] += [o['src'] for o in body.find_all('img', src=True)]
-            files[name] = page
-    finally: shutil.rmtree(html)
+    try: proc = process(cfg)
+    except Exception as e: # a cell that nbdev runs for the site fails
+        expect(False, 'site', f'nbdev cannot process the notebooks: {e}')
+        verdict('the notebooks as they are')
+
+    exporter = HTMLExporter()
+    pages,links,files = {},{},{} # page -> its anchors; page -> what it links to; any other file or notebook -> page or itself
+    for name in notebooks:
+        path = proc/name
+        expect(path.exists(), name, 'was not processed')
+        if not path.exists(): continue
+        check_outputs(name, path)
+        page = files[name] = page_name(path, proc)
+        body = BeautifulSoup(exporter.from_filename(str(path))[0], 'html.parser').find('main')
+        pages[page] = {o['id'].lower() for o in body.find_all(id=True)}
+        links[page] = [o['href'] for o in body.find_all('a', href=True) if 'anchor-link' not in o.get('class', [])]
+        links[page] += [o['src'] for o in body.find_all(src=True)]
     for o in proc.rglob('*'):
         name = o.relative_to(proc).as_posix()
         if o.is_file() and name not in files: files[name] = name
@@ -157,9 +161,7 @@ def main():
     for page,hrefs in links.items(): check_links(page, hrefs, pages, files, cfg)
     check_config(proc, list(notebooks))
 
-    for o in dict.fromkeys(problems): print(o)
     total = lambda groups: sum(map(len, groups.values()))
-    summary = f"{len(pages)} pages, {total(module.d['syms'])} names, {total(links)} links and pictures"
-    sys.exit(f'{len(set(problems))} problems in {summary}' if problems else print(f'documentation: {summary}, no problem'))
+    verdict(f"{len(pages)} pages, {total(module.d['syms'])} names, {total(links)} links and pictures")
 
 if __name__ == '__main__': main()
