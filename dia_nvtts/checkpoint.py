@@ -10,6 +10,7 @@ import json
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 
 import torch
@@ -129,6 +130,8 @@ def _hf_shapes(shapes:dict) -> dict:
 # %% ../nbs/06_checkpoint.ipynb #3d30a1fc
 def _fetch(source:str) -> Path:
     path = Path(source)
+    if str(source) == 'tiny': return Path(str(files('dia_nvtts')/'assets'/'dia'))
+    if str(source).startswith('random:'): raise ValueError(f'{source!r}: expected {" or ".join(_RANDOM)}')
     if path.exists(): return path
     if not re.fullmatch(r'[\w.-]+/[\w.-]+', str(source)):
         raise FileNotFoundError(f'{source} is no folder, file or hub id: expected for example nari-labs/Dia-1.6B-0626')
@@ -136,11 +139,16 @@ def _fetch(source:str) -> Path:
     except Exception as e:
         raise OSError(f'{source} is not a folder here and cannot be fetched from the hub: {str(e).splitlines()[0]}') from None
 
+_RANDOM = {'random:full':DiaConfig, 'random:tiny':DiaConfig.tiny}
+
 def read_config(
-    source:str|Path, # folder, hub id, or a weights file with `config.json` beside it
+    source:str|Path, # folder, hub id, weights file with `config.json` beside it, `tiny`, `random:full` or `random:tiny`
     cross_attention_rope:bool|None=None, # override the generation when the file does not name it
 ) -> DiaConfig:
     "The configuration that belongs to some weights."
+    if str(source) in _RANDOM:
+        d = _RANDOM[str(source)]().to_dict()
+        return DiaConfig.from_dict({k:v for k,v in d.items() if k!='cross_attention_rope'}, cross_attention_rope)
     path = _fetch(source)
     file = (path if path.is_dir() else path.parent)/'config.json'
     if not file.exists(): raise FileNotFoundError(f'{file} is missing: it tells sizes and generation of the weights')
@@ -149,20 +157,15 @@ def read_config(
     return DiaConfig.from_dict(d, cross_attention_rope)
 
 def load_dia(
-    source:str|Path, # hub id, folder, weights file, or `random:full` / `random:tiny` for random weights
-    dtype:torch.dtype|None=None, # of all but the norms, which are fp32; default that of the file
+    source:str|Path, # hub id, folder, weights file, `tiny` that ships, or `random:full` / `random:tiny` for random weights
+    dtype:torch.dtype|None=None, # of all but the norms, which are fp32; default that of the file, fp32 for fp16
     device=None, # default CPU
     cross_attention_rope:bool|None=None, # override the generation; refused when the files name another
     allow_pickle:bool=False, # read a `.pth` file, with `weights_only=True`
     seed:int=0, # of random weights
 ) -> Dia: # in evaluation mode
     "Load Dia from either layout and either generation, tensor by tensor."
-    if str(source).startswith('random:'):
-        shapes = {'full':DiaConfig(), 'tiny':DiaConfig.tiny()}
-        if str(source)[7:] not in shapes: raise ValueError(f'{source!r}: expected random:full or random:tiny')
-        config = DiaConfig.from_dict({k:v for k,v in shapes[str(source)[7:]].to_dict().items() if k!='cross_attention_rope'},
-                                     cross_attention_rope)
-        return Dia(config, device, dtype).reset_parameters(seed).eval()
+    if str(source) in _RANDOM: return Dia(read_config(source, cross_attention_rope), device, dtype).reset_parameters(seed).eval()
     path = _fetch(source)
     config = read_config(path, cross_attention_rope)
     model = Dia(config, device='meta')
@@ -172,7 +175,8 @@ def load_dia(
         _compare(_hf_shapes(expected) if hf else expected, found)
         for name,shape in expected.items():
             w = _from_hf_one(name, shape, read) if hf else read(name)
-            kind = torch.float32 if 'norm' in name else dtype or w.dtype
+            kind = dtype or (torch.float32 if w.dtype == torch.float16 else w.dtype)
+            if 'norm' in name: kind = torch.float32
             part,leaf = model.get_submodule(name.rpartition('.')[0]),name.rpartition('.')[2]
             new = torch.empty(shape, dtype=kind, device=device or 'cpu').copy_(w)
             setattr(part, leaf, torch.nn.Parameter(new))
