@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TrainConfig', 'Examples', 'lr_at', 'compute_dtype', 'prepare_model', 'make_optimizer', 'trained_weights',
            'StepResult', 'batch_stream', 'count_steps', 'training_steps', 'validate', 'save_checkpoint',
-           'load_checkpoint', 'RunResult', 'versions', 'fit']
+           'load_checkpoint', 'find_codes', 'read_examples', 'RunResult', 'versions', 'fit', 'train']
 
 # %% ../nbs/10_train.ipynb #4ec28f17
 import hashlib
@@ -21,8 +21,11 @@ from itertools import islice
 from pathlib import Path
 
 from .files import atomic_path, claim_output
+from .tags import encode_text
+from .corpus import read_processed
+from .codec import read_codes
 from .batch import Batch, bucket_batches, make_batch
-from .checkpoint import load_dia, save_dia
+from .checkpoint import load_dia, read_config, save_dia
 from .loss import LossParts, head_loss
 from .lora import add_lora, save_adapter
 from .model import Dia, DiaConfig
@@ -312,6 +315,43 @@ def load_checkpoint(
         return state['step']
     return 0
 
+# %% ../nbs/10_train.ipynb #c5ed6cfa
+def find_codes(
+    data:str|Path, # folder written by `preprocess`
+    codes:str|Path='', # a code cache; default the only one inside `data`
+) -> Path:
+    "The code cache that belongs to a processed folder."
+    if codes: return Path(codes)
+    found = sorted(o.parent for o in Path(data).glob('codes-*/index.json'))
+    if not found: raise FileNotFoundError(f'{data} holds no finished code cache: run dia_encode --data {data} first')
+    if len(found) > 1: raise ValueError(f'{data} holds {len(found)} code caches ({", ".join(o.name for o in found)}): name one with codes')
+    return found[0]
+
+class _Codes: # codes[i] of the i-th clip, read from the cache when asked for
+    def __init__(self, cache, ids): self.cache,self.ids = cache,ids
+    def __getitem__(self, i): return self.cache[self.ids[i]]
+
+def read_examples(
+    data:str|Path, # folder written by `preprocess`
+    codes:str|Path, # code cache, or '' for the only one inside `data`
+    config:DiaConfig,
+    splits:str, # comma-separated; `dev` finds `validation` too
+) -> Examples:
+    "The clips of some splits, with their codes."
+    cache,clips = read_codes(find_codes(data, codes)),read_processed(data)
+    have = cache.codec['codebooks'],cache.codec['codebook_size']
+    if have != (config.codebooks, config.eos_token_id):
+        raise ValueError(f'{cache.path} holds {have[0]} codebooks of {have[1]} codes, the model wants {config.codebooks} of '
+                         f'{config.eos_token_id}: encode with the codec that the model was trained with')
+    names = {o.strip() for o in splits.split(',')}
+    known = {c.split for c in clips}
+    if not names <= known: raise ValueError(f'{data} has no split {", ".join(sorted(names-known))}; it has {", ".join(sorted(known))}')
+    kept = [c for c in clips if c.split in names and c.id in cache]
+    examples = Examples([c.id for c in kept], [encode_text(c.text) for c in kept], _Codes(cache, [c.id for c in kept]),
+                        [cache.frames[c.id] for c in kept], config, [bool(c.tags) for c in kept])
+    examples.left_out |= {c.id:cache.rejects[c.id] for c in clips if c.split in names and c.id in cache.rejects}
+    return examples
+
 # %% ../nbs/10_train.ipynb #a5dc82ff
 @dataclass
 class RunResult:
@@ -348,6 +388,7 @@ def fit(
     overwrite:bool=False, # start over in a folder that is not empty
     resume:bool=False, # go on after the last whole checkpoint
     on_valid:Callable|None=None, # called with (model, folder, step) after each validation, for samples
+    progress:bool=True, # show a progress bar
 ) -> RunResult:
     "Train on examples that are at hand; writes everything into `cfg.out`."
     if not len(train_examples): raise ValueError('got no training clip: check the splits and the code cache')
@@ -372,7 +413,7 @@ def fit(
         _log(folder, rows[-1])
         if on_valid: on_valid(model, folder, step)
 
-    bar = tqdm(total=total, initial=start, desc='training', unit='step', disable=not acc.is_main_process)
+    bar = tqdm(total=total, initial=start, desc='training', unit='step', disable=not (progress and acc.is_main_process))
     check(start)
     began = time.perf_counter()
     for o in training_steps(model, train_examples, cfg, opt, acc, start):
@@ -398,6 +439,19 @@ def fit(
         training_report(folder)
     valid = [{k:v for k,v in r.items() if k!='kind'} for r in rows if r['kind']=='valid']
     return RunResult(folder, total, valid[0] if valid else None, valid[-1] if valid else None, skipped)
+
+def train(
+    cfg:TrainConfig,
+    overwrite:bool=False, # start over in a folder that is not empty
+    resume:bool=False, # go on after the last whole checkpoint
+    on_valid:Callable|None=None, # called with (model, folder, step) after each validation, for samples
+    progress:bool=True, # show a progress bar
+) -> RunResult:
+    "Train as `cfg` says, from the files that it names."
+    config = read_config(cfg.model)
+    examples = {o:read_examples(cfg.data, cfg.codes, config, getattr(cfg, o)) for o in ('train_splits','valid_split')}
+    base = load_dia(cfg.model, dtype=compute_dtype(cfg, Accelerator().device))
+    return fit(base, *examples.values(), cfg, overwrite, resume, on_valid, progress)
 
 def _same_config(folder:Path, cfg:TrainConfig):
     "Refuse to go on with a run of another configuration."
