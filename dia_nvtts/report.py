@@ -157,7 +157,7 @@ figure { margin: .8rem 0; } img { max-width: 100%; height: auto; background: #ff
 audio { width: 100%; max-width: 30rem; display: block; margin: .3rem 0; }
 .row { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 19rem), 1fr)); gap: .5rem 1.5rem; }
 .row > div { min-width: 0; }
-.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 13rem), 1fr)); gap: .5rem 1rem; }
+.tiles { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 10rem), 1fr)); gap: .5rem 1rem; }
 .tiles figure { margin: 0; }
 '''
 
@@ -280,7 +280,7 @@ def training_report(
     else:
         last = (train or valid)[-1]
         r.add('Cross entropy in nats of the next token, for each codebook and for all together. Dots are held-out clips.',
-              image(plot_losses(rows, Figure(figsize=(5.5,3)).subplots()),
+              image(plot_losses(rows, Figure(figsize=(4.6,2.8)).subplots()),
                     f'Loss over steps for each codebook; {last["loss"]:.2f} in all at step {last["step"]}.'))
     if valid:
         def spell(v):
