@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['MAX_SECONDS', 'ALIASES', 'CHUNK', 'Clip', 'resample', 'load_audio', 'AudioFacts', 'check_audio', 'find_columns',
            'parquet_files', 'ParquetReader', 'TableReader', 'StreamReader', 'open_source', 'audio_bytes', 'check_row',
-           'Report', 'preprocess', 'read_processed']
+           'Report', 'preprocess', 'read_processed', 'plot_tags', 'plot_durations', 'Description', 'describe_processed']
 
 # %% ../nbs/01_corpus.ipynb #6fdeedd5
 import csv, io, json, os, re, shutil, sys, zlib
@@ -18,7 +18,7 @@ from scipy.io import wavfile
 from scipy.signal import firwin, resample_poly
 from tqdm.auto import tqdm
 from .files import atomic_path, claim_output
-from .tags import (EVENTS, PROFILES, SECOND_LOOK, Rejected, encode_text, load_profile, tag_colour, to_script)
+from .tags import (EVENTS, PROFILES, SECOND_LOOK, SPLIT_ROWS, Rejected, encode_text, load_profile, tag_colour, to_script)
 
 # %% ../nbs/01_corpus.ipynb #ed931635
 @dataclass(frozen=True)
@@ -50,10 +50,12 @@ def resample(
     return resample_poly(wave, up, down, window=taps).astype(np.float32)
 
 # %% ../nbs/01_corpus.ipynb #24acb35b
+def _why(e): return str(getattr(e, 'error_string', e)).strip().splitlines()[0] # libsndfile's reason, without addresses
+
 def _decode(data, name='audio'): # bytes or path -> (W,channels) float32, rate
     try: return sf.read(io.BytesIO(data) if isinstance(data, bytes) else str(data), dtype='float32', always_2d=True)
     except (sf.LibsndfileError, RuntimeError, TypeError, ValueError) as e:
-        raise ValueError(f'{name}: not a sound file that can be decoded: {str(e).splitlines()[0]}') from None
+        raise ValueError(f'{name}: not a sound file that can be decoded: {_why(e)}') from None
 
 def load_audio(
     path_or_bytes:str|Path|bytes, # a sound file, or its content
@@ -66,8 +68,8 @@ def load_audio(
     wave,rate = _decode(path_or_bytes, name)
     wave = wave.mean(1)
     if not np.isfinite(wave).all(): raise ValueError(f'{name}: has samples that are not finite')
-    peak = np.abs(wave).max(initial=0)
-    return torch.from_numpy(resample(wave/peak if peak>1 else wave, rate, sample_rate))
+    over,wave = np.abs(wave).max(initial=0)>1, resample(wave, rate, sample_rate)
+    return torch.from_numpy(wave/np.abs(wave).max() if over else wave)
 
 # %% ../nbs/01_corpus.ipynb #3aaf9762
 MAX_SECONDS = 35.4 # what fits into 3,072 rows at 86.13 frames a second
@@ -91,7 +93,7 @@ def check_audio(
     non_finite or silent."""
     try: info = sf.info(io.BytesIO(data))
     except (sf.LibsndfileError, RuntimeError, TypeError, ValueError) as e:
-        raise Rejected('decode_error', f'{len(data):,} bytes that are not a sound file: {str(e).splitlines()[0]}') from None
+        raise Rejected('decode_error', f'{len(data):,} bytes that are not a sound file: {_why(e)}') from None
     seconds = info.frames/info.samplerate if info.samplerate else 0
     if info.frames>0 and seconds>max_seconds: raise Rejected('too_long_audio', f'{seconds:.1f} s, at most {max_seconds} s fit')
     try: wave,rate = _decode(data)
@@ -202,16 +204,20 @@ class ParquetReader:
                     if missing: raise ValueError(f'{p} has no column {missing[0]!r}, which other files of the corpus have; it has {", ".join(f.schema_arrow.names)}')
                     self.rows[split] = self.rows.get(split, 0)+f.metadata.num_rows
     def chunks(self, split, skip=0): # -> lists of at most CHUNK rows
-        import pyarrow.parquet as pq
+        import pyarrow as pa, pyarrow.parquet as pq
         names = {v:k for k,v in self.columns.items()}
         for p in self.files[split]:
             with pq.ParquetFile(p, buffer_size=1<<20, pre_buffer=False) as f:
                 for group in range(f.num_row_groups):
                     n = -(-f.metadata.row_group(group).num_rows//CHUNK)
                     if n<=skip: skip -= n; continue
-                    for batch in f.iter_batches(CHUNK, [group], columns=list(names)):
-                        if skip: skip -= 1; continue
-                        yield [{names[k]:v for k,v in row.items()} for row in batch.to_pylist()]
+                    batches = f.iter_batches(CHUNK, [group], columns=list(names))
+                    while True:
+                        try: batch = next(batches, None)
+                        except (pa.ArrowException, OSError) as e: raise ValueError(f'{p}: damaged: {str(e).splitlines()[0]}') from None
+                        if batch is None: break
+                        if skip: skip -= 1
+                        else: yield [{names[k]:v for k,v in row.items()} for row in batch.to_pylist()]
 
 # %% ../nbs/01_corpus.ipynb #e8e99892
 class TableReader:
@@ -315,7 +321,8 @@ def open_source(
 
 # %% ../nbs/01_corpus.ipynb #cf6f4119
 def _blank(v): return v is None or (isinstance(v, float) and np.isnan(v)) or (isinstance(v, str) and not v.strip())
-def _text_or_none(v): return None if _blank(v) else str(v)
+def _writable(v): return v.encode('utf-8', 'replace').decode('utf-8') # half a surrogate pair cannot be written to a file
+def _text_or_none(v): return None if _blank(v) else _writable(str(v))
 def _number(v):
     try: v = float(v)
     except (TypeError, ValueError): return None
@@ -367,8 +374,7 @@ def check_row(row, id, split, out, folder, s): # -> Clip and notes; the sound is
         path = f'audio/{_safe(split)}/{_safe(id)}{facts.suffix}'
         (out/path).parent.mkdir(parents=True, exist_ok=True)
         (out/path).write_bytes(data)
-    original = text.encode('utf-8', 'replace').decode('utf-8') # half a surrogate pair cannot be written to a file
-    return Clip(id, split, script.text, original, path, _text_or_none(row.get('emotion')), _text_or_none(row.get('speaker_id')),
+    return Clip(id, split, script.text, _writable(text), path, _text_or_none(row.get('emotion')), _text_or_none(row.get('speaker_id')),
         duration, script.tags, _text_or_none(row.get('source'))), notes
 
 # %% ../nbs/01_corpus.ipynb #91ce3d59
@@ -457,7 +463,7 @@ def _finish(reader, out, s):
         r.emotions = {str(k): v for k,v in r.emotions.items()}
         r.seconds,r.speakers = round(sum(o['seconds'] for o in r.splits.values()), 3), len(speakers-{None})
     with atomic_path(out/'report.json') as p:
-        p.write_text(json.dumps(dict(settings={k:v for k,v in s.items() if k!='source'}, report=asdict(r)), ensure_ascii=False, indent=1), encoding='utf-8')
+        p.write_text(json.dumps(dict(settings=s, report=asdict(r)), ensure_ascii=False, indent=1), encoding='utf-8')
     shutil.rmtree(out/'.parts')
     return r
 
@@ -499,6 +505,8 @@ def preprocess(
         corpus_sizes(size) # a wrong size says so before anything is written
         s |= dict(seed=seed, size=size)
     else: reader = open_source(source, columns, audio, streaming, config)
+    if overwrite and not synthetic and Path(source).exists() and Path(source).resolve().is_relative_to(Path(out).resolve()):
+        raise ValueError(f'--overwrite would remove the source: {source} is inside {out}')
     out = claim_output(out, overwrite, resume)
     if synthetic:
         folder = out/'synthetic'
@@ -508,11 +516,12 @@ def preprocess(
     if wanted is not None: wanted = list(dict.fromkeys(_split_name(o.strip()) for o in wanted))
     for o in wanted or []:
         if o not in reader.rows: raise ValueError(f'{source} has no split {o!r}; it has {", ".join(reader.rows)}')
-    s |= dict(splits=wanted or list(reader.rows), source='synthetic' if synthetic else str(Path(source).resolve() if Path(source).exists() else source))
+    s |= dict(splits=wanted or list(reader.rows), source=str(source), columns=columns, config=config, streaming=streaming,
+        synthetic=_is_synthetic(reader.folder))
     s = json.loads(json.dumps(s))
-    if (out/'report.json').exists() and not (out/'.parts').exists():
+    if (out/'report.json').exists() and not (out/'.parts').exists(): # finished before
         old = json.loads((out/'report.json').read_text(encoding='utf-8'))
-        _same_settings({k:v for k,v in s.items() if k!='source'}, old['settings'], out)
+        _same_settings(s, old['settings'], out)
         return Report(**old['report'])
     (out/'.parts').mkdir(exist_ok=True)
     if (out/'.parts/settings').exists(): _same_settings(s, json.loads((out/'.parts/settings').read_text(encoding='utf-8')), out)
@@ -523,9 +532,14 @@ def preprocess(
     _work(reader, out, s, progress)
     return _finish(reader, out, s)
 
+def _is_synthetic(folder):
+    try: return '# SYNTHETIC' in (Path(folder)/'README.md').read_text(encoding='utf-8')
+    except (OSError, TypeError, UnicodeDecodeError): return False
+
 def _same_settings(new, old, out):
     for k in new:
-        if new[k]!=old.get(k): raise ValueError(f'{out} was begun with {k}={old.get(k)!r}, now it is {new[k]!r}: use the same, or --overwrite')
+        same = new[k]==old.get(k) or k=='source' and Path(new[k]).exists() and Path(new[k]).resolve()==Path(old.get(k, '')).resolve()
+        if not same: raise ValueError(f'{out} was begun with {k}={old.get(k)!r}, now it is {new[k]!r}: use the same, or --overwrite')
 
 # %% ../nbs/01_corpus.ipynb #b12cb400
 def read_processed(
@@ -545,3 +559,116 @@ def read_processed(
         if not isinstance(r, dict) or 'text' not in r: raise ValueError(f'{path}, entry {i}: expected an object with text, audio_path, ...')
     return [Clip(**{'id': str(i), 'split': 'train', 'original_text': r['text'], 'audio_path': None, 'emotion': None, 'speaker_id': None, 'duration': None}
         | {k: tuple(r[k]) if k=='tags' else r[k] for k in names if k in r}) for i,r in enumerate(rows)]
+
+# %% ../nbs/01_corpus.ipynb #86361a51
+def plot_tags(
+    tags:dict, # tag -> events, as in `Report.tags`
+    ax=None, # matplotlib axis, or None for a new figure
+):
+    "A bar for each tag, in the tag's colour, on a logarithmic axis."
+    import matplotlib.pyplot as plt
+    if ax is None: ax = plt.subplots(figsize=(6, 2), dpi=72)[1]
+    ax.bar(range(len(tags)), list(tags.values()), color=[tag_colour(t) for t in tags])
+    ax.set_xticks(range(len(tags)), [t.strip('()') for t in tags], rotation=30, ha='right', fontsize=8)
+    ax.set(yscale='log', ylabel='events')
+    return ax
+
+def plot_durations(
+    clips:list, # of `Clip`
+    ax=None, # matplotlib axis, or None for a new figure
+):
+    "How many clips are how long, for each source."
+    import matplotlib.pyplot as plt
+    if ax is None: ax = plt.subplots(figsize=(6, 2), dpi=72)[1]
+    by = {}
+    for c in clips:
+        if c.duration is not None: by.setdefault(c.source or 'unknown', []).append(c.duration)
+    ax.hist([by[k] for k in sorted(by)], bins=24, stacked=True, label=sorted(by))
+    ax.set(xlabel='duration, s', ylabel='clips')
+    if by: ax.legend(fontsize=8, frameon=False)
+    return ax
+
+# %% ../nbs/01_corpus.ipynb #7961a9df
+@dataclass
+class Description:
+    "What `describe_processed` found; `str` makes a page of it."
+    clips:int
+    splits:dict # split -> clips
+    emoji:dict # emoji of the corpus -> events in the original texts
+    tags:dict # tag -> events in the scripts
+    rates:dict # source -> {Hz: files}
+    text_bytes:dict # 'min', 'median', 'p95', 'max' of the encoded scripts
+    seconds:dict # 'total', 'min', 'median', 'p95', 'max'
+    lacking:dict # what is missing -> clips
+    rejected:dict # reason -> rows
+    rows:dict # split -> rows, kept and rejected
+    sample:Clip
+    unlike:list # sentences: what does not look like NonverbalTTS
+    def __str__(self):
+        pct = lambda n,d: f'{100*n/d if d else 0:5.1f} %'
+        total,published = sum(self.emoji.values()), sum(n for _,n in EVENTS.values())
+        lines = [f"{self.clips:,} clips ({', '.join(f'{k} {v:,}' for k,v in self.splits.items())}), {self.seconds['total']/3600:.2f} h",
+            f"{'':2} {'event':16}{'here':>8}{'':9}{'published':>9}"]
+        lines += [f'{e} {EVENTS[e][0]:16}{self.emoji[e]:8,} {pct(self.emoji[e], total)}{EVENTS[e][1]:9,} {pct(EVENTS[e][1], published)}' for e in EVENTS]
+        row = lambda d, unit: ', '.join(f'{k} {v:,.4g}{unit}' if isinstance(v, float) else f'{k} {v:,}{unit}' for k,v in d.items()) or 'none'
+        lines += ['tags: ' + row(self.tags, ''), 'duration: ' + row({k:v for k,v in self.seconds.items() if k!='total'}, ' s'),
+            'script bytes: ' + row(self.text_bytes, '') + ' (at most 1,024)']
+        lines += [f'sampling rates of {s}: ' + ', '.join(f'{hz:,} Hz {n:,}' for hz,n in d.items()) for s,d in self.rates.items()]
+        lines += ['lacking: ' + row(self.lacking, ''), 'rejected: ' + row(self.rejected, '')]
+        lines += ['sample: ' + json.dumps(asdict(self.sample), ensure_ascii=False)]
+        lines += ['unlike NonverbalTTS: ' + o for o in self.unlike] or ['nothing here looks unlike NonverbalTTS']
+        return '\n'.join(lines)
+
+def _spread(values):
+    if not len(values): return {}
+    lo,mid,p95,hi = np.percentile(values, [0, 50, 95, 100]).tolist()
+    return dict(min=lo, median=mid, p95=p95, max=hi)
+
+def _unlike(d, sources, synthetic):
+    "What does not look like the published corpus, one sentence each."
+    out = ['this is the SYNTHETIC stand-in: no recording of a person is in it'] if synthetic else []
+    strange = sorted(sources-{'VoxCeleb', 'Expresso'})
+    if strange or not sources: out.append(f'sources {", ".join(strange) or "not named"}; expected VoxCeleb and Expresso')
+    if d.rows!=SPLIT_ROWS:
+        out.append('rows ' + ', '.join(f'{k} {v:,}' for k,v in d.rows.items()) + '; published: ' + ', '.join(f'{k} {v:,}' for k,v in SPLIT_ROWS.items()))
+    total,published = sum(d.emoji.values()), sum(n for _,n in EVENTS.values())
+    if not total: out.append('no emoji in the original texts')
+    shares = [(e, 100*d.emoji[e]/max(total, 1), 100*n/published) for e,(_,n) in EVENTS.items()]
+    far = [f'{e} {here:.0f} % ({there:.0f} %)' for e,here,there in shares if total and abs(here-there)>max(2, .2*there)]
+    if far: out.append('share of events (published): ' + ', '.join(far))
+    for s,hz in (('VoxCeleb', 16000), ('Expresso', 48000)):
+        other = sum(n for k,n in d.rates.get(s, {}).items() if k!=hz)
+        if other: out.append(f'{other:,} files of {s} are not at {hz:,} Hz')
+    return out
+
+def describe_processed(
+    folder:str|Path, # written by `preprocess`
+) -> Description:
+    "Count what a processed folder holds, and compare it with the published corpus."
+    folder = Path(folder)
+    clips = read_processed(folder)
+    if not clips: raise ValueError(f'{folder}: processed_dataset.json holds no clip; rejects.jsonl says why each row was left out')
+    emoji = Counter(c for o in clips for c in o.original_text)
+    rates,lacking,sources = {}, Counter(), {c.source for c in clips if c.source}
+    for c in clips:
+        lacking.update(k for k in ('emotion', 'speaker_id', 'duration', 'source') if getattr(c, k) is None)
+        if c.audio_path is None: lacking['audio_path'] += 1
+        else:
+            try: hz = sf.info(str(folder/c.audio_path)).samplerate
+            except (sf.LibsndfileError, OSError): lacking['sound file'] += 1
+            else: rates.setdefault(c.source or 'unknown', Counter())[hz] += 1
+    seconds = [c.duration for c in clips if c.duration is not None]
+    rejected,by_split = Counter(), Counter()
+    if (folder/'rejects.jsonl').is_file():
+        for line in (folder/'rejects.jsonl').read_text(encoding='utf-8').splitlines():
+            o = json.loads(line); rejected[o['reason']] += 1; by_split[o.get('split', 'unknown')] += 1
+    splits = Counter(c.split for c in clips)
+    rows = splits + by_split
+    try: synthetic = json.loads((folder/'report.json').read_text(encoding='utf-8'))['settings']['synthetic']
+    except (OSError, ValueError, KeyError, TypeError): synthetic = False
+    in_order = lambda n: {s: n[s] for s in sorted(n, key=_split_order)}
+    d = Description(len(clips), in_order(splits), {e: emoji[e] for e in EVENTS}, _ranked(Counter(t for c in clips for t in c.tags)),
+        {s: _ranked(rates[s]) for s in sorted(rates)}, _spread([len(encode_text(c.text)) for c in clips]),
+        dict(total=sum(seconds)) | _spread(seconds), _ranked(lacking), _ranked(rejected), in_order(rows), clips[0], [])
+    d.unlike = _unlike(d, sources, synthetic)
+    return d

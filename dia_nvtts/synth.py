@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FRAME', 'VOWELS', 'SONORANTS', 'NOISES', 'LEXICON', 'VOICES', 'SOUNDS', 'MIXES', 'BROKEN', 'COLUMNS', 'SIZES',
-           'REAL_ROWS', 'Voice', 'event_sound', 'plot_spectrogram', 'Sound', 'tag_emoji', 'synthesize', 'held_out',
-           'wav_bytes', 'corpus_sizes', 'make_corpus']
+           'Voice', 'event_sound', 'plot_spectrogram', 'Sound', 'tag_emoji', 'synthesize', 'held_out', 'wav_bytes',
+           'corpus_sizes', 'make_corpus']
 
 # %% ../nbs/01a_synth.ipynb #4395cad3
 import io, json, re, struct, zlib
@@ -18,7 +18,7 @@ from scipy.ndimage import uniform_filter1d
 from scipy.signal import sosfilt
 from tqdm.auto import tqdm
 from .files import atomic_path
-from .tags import EVENTS, PROFILES, find_tags, load_profile, tag_colour
+from .tags import EVENTS, PROFILES, SPLIT_ROWS, find_tags, load_profile, tag_colour
 
 # %% ../nbs/01a_synth.ipynb #1868d27e
 FRAME = 0.032 # s; every sound lasts a whole number of these
@@ -376,7 +376,6 @@ COLUMNS = ('index', 'audio', 'Emotion', 'Initial text', 'Annotator response 1', 
            'Result', 'dnsmos', 'duration', 'speaker_id', 'data_name', 'gender')
 SIZES = { # name -> rows in each split
     'tiny': dict(train=24, dev=4, test=8, other=8), 'demo': dict(train=900, dev=40, test=100, other=160)}
-REAL_ROWS = dict(train=3641, dev=46, test=359, other=2210)
 _SCHEMA = pa.schema([(c, pa.struct([('bytes', pa.binary()), ('path', pa.string())]) if c=='audio' else
     pa.float64() if c in ('dnsmos', 'duration') else pa.string()) for c in COLUMNS], metadata={'huggingface': json.dumps({'info': {
     'features': {c: {'_type': 'Audio'} if c=='audio' else {'dtype': 'float64' if c in ('dnsmos', 'duration') else 'string', '_type': 'Value'}
@@ -389,7 +388,7 @@ def corpus_sizes(
     if size in SIZES: return dict(SIZES[size])
     if isinstance(size, bool) or not isinstance(size, int) or size<20:
         raise ValueError(f'size: got {size!r}, expected {", ".join(map(repr, SIZES))} or a number of rows from 20')
-    out = {s: max(2, round(size*n/sum(REAL_ROWS.values()))) for s,n in REAL_ROWS.items()}
+    out = {s: max(2, round(size*n/sum(SPLIT_ROWS.values()))) for s,n in SPLIT_ROWS.items()}
     return out | {'train': size-sum(n for s,n in out.items() if s!='train')}
 
 def _speakers(split, rows, rng): # -> list of (speaker_id, gender, Voice)
