@@ -10,14 +10,14 @@ __all__ = ['Event', 'as_base', 'sound_measures', 'match_events', 'tag_scores', '
 import json, math, random
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import nullcontext
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from .codec import Codec, decode_codes
 from .files import atomic_path
 from .generate import generate_codes
-from .report import Report, compare_sounds, mark_tags, note, table
+from .report import HtmlReport, compare_sounds, mark_tags, note, table
 from .tags import decode_text, encode_text, find_tags, strip_tags
 from .train import Examples, validate
 
@@ -27,6 +27,10 @@ from scipy.optimize import linear_sum_assignment
 from tqdm.auto import tqdm
 
 # %% ../nbs/12_evaluate.ipynb #cb79944d
+@contextmanager
+def _adapter_off(model):
+    with model.disable_adapter(): yield model
+
 def as_base(
     base, # a `Dia`, or None: what is under the adapter of `tuned`
     tuned, # `PeftModel` or `Dia`
@@ -38,14 +42,6 @@ def as_base(
         if under is None: raise ValueError('base and fine-tuned model are one and the same: load the base again')
         return _adapter_off(tuned)
     return nullcontext(base)
-
-class _adapter_off:
-    def __init__(self, model): self.model = model
-    def __enter__(self):
-        self.off = self.model.disable_adapter()
-        self.off.__enter__()
-        return self.model
-    def __exit__(self, *a): return self.off.__exit__(*a)
 
 # %% ../nbs/12_evaluate.ipynb #d9f236e5
 def sound_measures(
@@ -177,8 +173,9 @@ def shuffle_requests(
 def _interval(values): # 'mean (low to high)' of what is known
     known = [v for v in values if v is not None]
     if not known: return None
+    said = lambda v: f'{v:,.0f}' if v>=1000 else f'{v:.2f}'
     lo,hi = bootstrap(lambda o: sum(o)/len(o), known)
-    return f'{sum(known)/len(known):.3g} ({lo:.3g} to {hi:.3g})' if len(known)>1 else f'{known[0]:.3g}'
+    return f'{said(sum(known)/len(known))} ({said(lo)} to {said(hi)})' if len(known)>1 else said(known[0])
 
 @dataclass
 class EvalReport:
@@ -204,14 +201,14 @@ class EvalReport:
 
     def to_html(self, path:str|Path) -> Path:
         "Write the report as one HTML file."
-        r = Report('Base and fine-tuned, side by side', f'{self.settings["clips"]} held-out clips, {len(self.scripts)} scripts.')
+        r = HtmlReport('Base and fine-tuned, side by side', f'{self.settings["clips"]} held-out clips, {len(self.scripts)} scripts.')
         if self.remark: r.add(note(self.remark))
         if self.models:
             r.heading('On held-out clips').add('Cross entropy in nats of the next token, when everything before it is given; EOS accuracy is the share of '
                 'ends that are seen coming. Lower loss and higher accuracy are better.', table(self.model_rows(), 'c0, c1, ... is the loss of each codebook'))
         if self.scripts:
             r.heading('Generated sounds').add('Means over scripts, 95 % bootstrap intervals in brackets. Clipped: share of samples at full scale. Silent: share '
-                'of the time below -50 dB. Bandwidth: 99 % of the power lies below.', table(self.sound_rows()))
+                'of the time below -50 dB. Bandwidth: 99 % of the power lies below. Original: the held-out clips themselves, through the codec.', table(self.sound_rows()))
             r.heading('Listen')
             for s,w in zip(self.scripts, self.waves): r.add(mark_tags(s['script']), compare_sounds(w))
         r.heading('Settings').add(table([{'setting':k, 'value':str(v)} for k,v in self.settings.items()]))
@@ -257,11 +254,11 @@ def evaluate(
     **kw, # guidance, temperature, top_p, top_k for `generate_codes`
 ) -> EvalReport:
     "Ask base and fine-tuned model the same, and measure what comes."
-    recordings = []
+    originals = []
     if isinstance(scripts, int):
         if examples is None: raise ValueError(f'got scripts={scripts} and no examples to take them from: give scripts or examples')
         borrowed = _borrow(examples, scripts)
-        scripts,recordings = [s for s,_ in borrowed],[c for _,c in borrowed]
+        scripts,originals = [s for s,_ in borrowed],[c for _,c in borrowed]
     config = (tuned.get_base_model() if hasattr(tuned, 'get_base_model') else tuned).config
     if codec.codebooks != config.codebooks or codec.codebook_size != config.eos_token_id:
         raise ValueError(f'codec has {codec.codebooks} codebooks of {codec.codebook_size} codes, the model {config.codebooks} of {config.eos_token_id}: '
@@ -279,6 +276,6 @@ def evaluate(
                 if examples is not None and len(examples): models[label] = validate(model, examples)
                 for i,(wave,ended) in enumerate(_speak_all(model, config, codec, scripts, seed, batch, bar, max_rows=max_rows, **kw)):
                     put(i, label, wave, ended=ended)
-    for i,c in enumerate(recordings): put(i, 'recording', decode_codes(codec, c))
+    for i,c in enumerate(originals): put(i, 'original', decode_codes(codec, c))
     settings = dict(clips=len(examples or ()), scripts=len(scripts), seed=seed, max_rows=max_rows, codec=codec.id, generation=config.generation, **kw)
     return EvalReport(models, rows, settings, remark, waves)
