@@ -50,11 +50,13 @@ def _look(name, check, cost=''):
 def _python(version:tuple=tuple(sys.version_info[:3])):
     ok = (3,10) <= version[:2] <= (3,13)
     found = f"{'.'.join(map(str, version))} on {platform.system()} {platform.machine()}"
-    return Finding('Python', ok, found, '' if ok else 'The package is made for Python 3.10 to 3.13; some library may be missing here.')
+    cost = '' if ok else 'The package is made for Python 3.10 to 3.13; some library may be missing here.'
+    return Finding('Python', ok, found, cost)
 
 def _torch():
     import torch
-    built = f'CUDA {torch.version.cuda}' if torch.version.cuda else f'ROCm {torch.version.hip}' if torch.version.hip else 'CPU only'
+    cuda,rocm = torch.version.cuda,torch.version.hip
+    built = f'CUDA {cuda}' if cuda else f'ROCm {rocm}' if rocm else 'CPU only'
     return Finding('torch', True, f'{torch.__version__}, built for {built}')
 
 # %% ../nbs/13a_doctor.ipynb #0daeeaa3
@@ -66,13 +68,15 @@ def _device():
     if torch.cuda.is_available():
         free,total = torch.cuda.mem_get_info()
         found = f'{torch.cuda.get_device_name()}, {free/GB:.1f} of {total/GB:.1f} GB free'
-        return Finding('device', free > 2*WEIGHTS, found, '' if free > 2*WEIGHTS else
-                       f'The full model alone takes {WEIGHTS/GB:.1f} GB in bf16: free some memory, or train on a 4-bit base.')
-    if torch.backends.mps.is_available(): return Finding('device', True, 'Apple GPU (mps); this project is tested on CUDA and CPU')
-    why = ' This torch is built for a GPU but finds none: is there a driver?' if torch.version.cuda or torch.version.hip else ''
-    return Finding('device', False, f'CPU, {os.cpu_count()} cores',
-                   'Everything runs, and the quickstart is made for it. Training the full model for more than a few steps '
-                   'wants a GPU.' + why)
+        if free > 2*WEIGHTS: return Finding('device', True, found)
+        return Finding('device', False, found, f'The full model alone takes {WEIGHTS/GB:.1f} GB in bf16: '
+                       'free some memory, or train on a 4-bit base.')
+    if torch.backends.mps.is_available(): return Finding('device', True, 'Apple GPU (mps)', 'Nobody has tried it here.')
+    cost = ('Everything runs, and the quickstart is made for it. Training the full model for more than a few steps '
+            'wants a GPU.')
+    if torch.version.cuda or torch.version.hip:
+        cost += ' This torch is built for a GPU but finds none: is there a driver?'
+    return Finding('device', False, f'CPU, {os.cpu_count()} cores', cost)
 
 def _bf16():
     import torch
@@ -92,15 +96,16 @@ def _memory(available:float|None=None, total:float|None=None): # bytes
         import psutil # accelerate brings it
         memory = psutil.virtual_memory()
         available,total = memory.available,memory.total
-    ok = available > 2*WEIGHTS
-    return Finding('memory', ok, f'{available/GB:.1f} of {total/GB:.1f} GB available', '' if ok else
-                   f'The full model takes {WEIGHTS/GB:.1f} GB in bf16, and loading it more: close something, or stay with the tiny one.')
+    found = f'{available/GB:.1f} of {total/GB:.1f} GB available'
+    if available > 2*WEIGHTS: return Finding('memory', True, found)
+    return Finding('memory', False, found, f'The full model takes {WEIGHTS/GB:.1f} GB in bf16, and training it more: '
+                   'close something, or stay with the tiny one.')
 
 def _disk(folder:str|Path='.', free:float|None=None): # bytes
     if free is None: free = shutil.disk_usage(folder).free
-    ok = free > 15*GB
-    return Finding('disk', ok, f'{free/GB:.1f} GB free', '' if ok else
-                   'The real corpus takes 4.2 GB, its audio written out the same again, the model 6.4 GB. The quickstart needs far less.')
+    if free > 15*GB: return Finding('disk', True, f'{free/GB:.1f} GB free')
+    return Finding('disk', False, f'{free/GB:.1f} GB free', 'The real corpus takes 4.2 GB, its audio written out '
+                   'the same again, the model 6.4 GB. The quickstart needs far less.')
 
 # %% ../nbs/13a_doctor.ipynb #7839fb61
 # what to import, where it is not the name itself; importing transformers alone loads next to nothing
@@ -129,7 +134,8 @@ def _library(requirement:str): # as pip writes it: 'peft>=0.17'
     if not wanted.specifier.contains(version, prereleases=True):
         return Finding(name, False, f'{version}, wanted {wanted.specifier}',
                        'May work, was not tested. `pip install -e .` brings a version that was.')
-    return _look(name, lambda: importlib.import_module(MODULES.get(name, name)) and Finding(name, True, version), cost)
+    def usable(): importlib.import_module(MODULES.get(name, name)); return Finding(name, True, version)
+    return _look(name, usable, cost)
 
 def _libraries():
     "The requirements of the installed package, torch excepted, and the optional `bitsandbytes`."
@@ -153,10 +159,10 @@ def _soundfile():
 # %% ../nbs/13a_doctor.ipynb #72980631
 def _torchaudio(found:Torchaudio|None=None):
     found = found or guard_torchaudio()
-    text = {'loads': 'loads', 'blocked': f'installed, cannot load ({found.reason})', 'absent': 'not installed'}[found.state]
-    return Finding('torchaudio', True, text, '' if found.state == 'loads' else
-                   'Not needed: encoding and decoding work without it. Only DAC.compress and the loudness and effects of '
-                   'audiotools are not available.')
+    if found.state == 'loads': return Finding('torchaudio', True, 'loads')
+    text = 'not installed' if found.state == 'absent' else f'installed, cannot load ({found.reason})'
+    return Finding('torchaudio', True, text, 'Not needed: encoding and decoding work without it. Only DAC.compress '
+                   'and the loudness and effects of audiotools are not available.')
 
 # %% ../nbs/13a_doctor.ipynb #749afb34
 def _hub(

@@ -74,7 +74,7 @@ def _load_torchaudio():
 
 # %% ../nbs/00_guard.ipynb #1466a9ab
 def guard_torchaudio() -> Torchaudio: # the same answer on every call
-    "Leave a torchaudio that loads alone; make any other one absent, with a stand-in for `dac` while that is imported."
+    "Leave a torchaudio that loads alone; make any other one absent, but lend `dac` a stand-in while it is imported."
     for o in sys.meta_path:
         if isinstance(found := getattr(o, 'torchaudio', None), Torchaudio): return found
     found = _load_torchaudio()
