@@ -24,7 +24,7 @@ setup(
     keywords=cfg['keywords'].split(),
     python_requires='>=' + cfg['min_python'],
     packages=find_packages(include=[lib, lib + '.*']),
-    package_data={lib: ['assets/*']},
+    package_data={lib: ['assets/*', 'assets/*/*']},
     install_requires=shlex.split(cfg['requirements']),
     extras_require={'dev': shlex.split(cfg['dev_requirements']), 'qlora': shlex.split(cfg['qlora_requirements'])},
     entry_points={

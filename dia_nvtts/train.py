@@ -68,14 +68,14 @@ class TrainConfig:
     recompute:bool=False # gradient checkpointing: less memory, a third more time
     valid_every:int=100 # steps between validations; there is one before the first step and one at the end
     save_every:int=100 # steps between checkpoints
-    keep:int=2 # checkpoints to keep
+    keep_last:int=2 # checkpoints to keep
     patience:int=10 # steps in a row with a loss that is not finite before the run stops
     seed:int=42
 
     def __post_init__(self):
         for name,ok in (('mode', ('lora','full','decoder')), ('schedule', ('cosine','constant')), ('dtype', ('auto','bf16','fp32'))):
             if getattr(self, name) not in ok: raise ValueError(f'{name} is {getattr(self, name)!r}: expected one of {", ".join(ok)}')
-        for name in ('rank','max_rows','batches_per_step','valid_every','save_every','keep','patience'):
+        for name in ('rank','max_rows','batches_per_step','valid_every','save_every','keep_last','patience'):
             if getattr(self, name) < 1: raise ValueError(f'{name} is {getattr(self, name)}: expected at least 1')
         for name in ('lr','clip','alpha'):
             if not getattr(self, name) > 0: raise ValueError(f'{name} is {getattr(self, name)}: expected more than 0')
@@ -428,7 +428,7 @@ def fit(
             bar.set_postfix(loss=f'{o.loss:.3f}', lr=f'{o.lr:.1e}', rows_s=f'{o.rows/took:.0f}', pad=f'{o.padding:.0%}', refresh=False)
             bar.update()
         if o.step % cfg.save_every == 0 or o.step == total:
-            if acc.is_main_process: save_checkpoint(folder, model, opt, o.step, cfg.keep)
+            if acc.is_main_process: save_checkpoint(folder, model, opt, o.step, cfg.keep_last)
         if o.step % cfg.valid_every == 0 or o.step == total: check(o.step)
         acc.wait_for_everyone()
         began = time.perf_counter()
@@ -458,7 +458,7 @@ def _same_config(folder:Path, cfg:TrainConfig):
     file = folder/'config.json'
     if not file.exists(): return
     old = json.loads(file.read_text())
-    other = {k:(old.get(k),v) for k,v in asdict(cfg).items() if k in old and old[k]!=v and k not in ('out','keep')}
+    other = {k:(old.get(k),v) for k,v in asdict(cfg).items() if k in old and old[k]!=v and k not in ('out','keep_last')}
     if other:
         said = ', '.join(f'{k} was {a!r} and is {b!r}' for k,(a,b) in other.items())
         raise ValueError(f'{folder} holds a run of another configuration ({said}): give its own settings or another --out')
