@@ -196,7 +196,8 @@ class EvalReport:
         "A row for each voice: means over scripts with 95 % intervals."
         labels = list(dict.fromkeys(k for s in self.scripts for k in s['sounds']))
         each = {k: [s['sounds'][k] for s in self.scripts if k in s['sounds']] for k in labels}
-        names = {'seconds':'seconds', 'ended':'end by themselves', 'letters_per_second':'letters/s', 'clipped':'clipped', 'silent':'silent', 'bandwidth':'bandwidth (Hz)'}
+        names = dict(seconds='seconds', ended='end by themselves', letters_per_second='letters/s', clipped='clipped', silent='silent',
+                     bandwidth='bandwidth (Hz)')
         return [{'voice':k, 'sounds':len(v), **{n: _interval([o.get(m) for o in v]) for m,n in names.items()}} for k,v in each.items()]
 
     def to_html(self, path:str|Path) -> Path:
@@ -204,11 +205,15 @@ class EvalReport:
         r = HtmlReport('Base and fine-tuned, side by side', f'{self.settings["clips"]} held-out clips, {len(self.scripts)} scripts.')
         if self.remark: r.add(note(self.remark))
         if self.models:
-            r.heading('On held-out clips').add('Cross entropy in nats of the next token, when everything before it is given; EOS accuracy is the share of '
-                'ends that are seen coming. Lower loss and higher accuracy are better.', table(self.model_rows(), 'c0, c1, ... is the loss of each codebook'))
+            r.heading('On held-out clips').add(
+                'Cross entropy in nats of the next token, when everything before it is given; EOS accuracy is the share of ends that '
+                'are seen coming. Lower loss and higher accuracy are better.',
+                table(self.model_rows(), 'c0, c1, ... is the loss of each codebook'))
         if self.scripts:
-            r.heading('Generated sounds').add('Means over scripts, 95 % bootstrap intervals in brackets. Clipped: share of samples at full scale. Silent: share '
-                'of the time below -50 dB. Bandwidth: 99 % of the power lies below. Original: the held-out clips themselves, through the codec.', table(self.sound_rows()))
+            r.heading('Generated sounds').add(
+                'Means over scripts, 95 % bootstrap intervals in brackets. Clipped: share of samples at full scale. Silent: share of the '
+                'time below -50 dB. Bandwidth: 99 % of the power lies below. Original: the held-out clips themselves, through the codec.',
+                table(self.sound_rows()))
             r.heading('Listen')
             for s,w in zip(self.scripts, self.waves): r.add(mark_tags(s['script']), compare_sounds(w))
         r.heading('Settings').add(table([{'setting':k, 'value':str(v)} for k,v in self.settings.items()]))
@@ -218,7 +223,8 @@ class EvalReport:
     def to_json(self, path:str|Path) -> Path:
         "Write everything but the sounds as JSON."
         with atomic_path(path) as p:
-            p.write_text(json.dumps(dict(settings=self.settings, remark=self.remark, models=self.models, scripts=self.scripts), indent=1), encoding='utf-8')
+            content = dict(settings=self.settings, remark=self.remark, models=self.models, scripts=self.scripts)
+            p.write_text(json.dumps(content, indent=1), encoding='utf-8')
         return Path(path)
 
 # %% ../nbs/12_evaluate.ipynb #41e13218

@@ -39,14 +39,14 @@ def _cell(v): # what is written for a value, and is it a number?
     if v is None: return '–',True
     if isinstance(v, (bool,np.bool_)): return ('yes' if v else 'no'),False
     if isinstance(v, (int,np.integer)): return f'{v:,}',True
-    if isinstance(v, (float,np.floating)): return (f'{v:,.0f}' if abs(v)>=1000 and math.isfinite(v) else f'{v:.3g}'),True
+    if isinstance(v, (float,np.floating)): return (f'{v:,.0f}' if abs(v)>=1000 and math.isfinite(v) else f'{v:.4g}'),True
     return v if isinstance(v, FT) else str(v),False
 
 def table(
     rows:Sequence[dict], # one dictionary per row; keys in order of appearance are the columns
     caption:str='', # one sentence above the table
 ) -> FT: # scrolls sideways where the screen is too narrow
-    "A table of `rows`; numbers to the right with three digits, a dash where a key is missing or its value `None`."
+    "A table of `rows`; numbers to the right with four digits, a dash where a key is missing or its value `None`."
     names = list(dict.fromkeys(k for row in rows for k in row))
     def td(v):
         text,number = _cell(v)

@@ -50,7 +50,7 @@ class Panel:
         self.says.value = says
         self.alt = re.sub('<[^>]*>', '', says)
         if fig is None: return
-        self.picture.value = png_bytes(fig, dpi=72, colours=64)
+        self.picture.value = png_bytes(fig, dpi=72, colours=32)
 
     def _ipython_display_(self):
         if _is_live(): display(self.box)
@@ -157,7 +157,7 @@ class CorpusBrowser(Panel):
         try: wave = load_audio(self.folder/clip.audio_path, self.sample_rate).numpy()
         except (OSError, ValueError) as e: return blank,says+to_xml(P(str(e)), indent=False)
         self.player.value,self.player.layout.display = _wav(wave, self.sample_rate),None
-        a,b = Figure(figsize=(7,3), layout='constrained').subplots(2, sharex=True, height_ratios=[1,2])
+        a,b = Figure(figsize=(6,2.6), layout='constrained').subplots(2, sharex=True, height_ratios=[1,2])
         a.plot(np.arange(len(wave))/self.sample_rate, wave, lw=.4)
         a.set(ylabel='level', ylim=(-1,1))
         plot_spectrogram(wave, self.sample_rate, b, floor=-60.)
@@ -189,7 +189,7 @@ class ListeningTable(Panel):
         i,voices = self.script.value,list(self.waves[self.script.value].items())
         if self.blind.value: np.random.default_rng(i).shuffle(voices)
         self.order = [label for label,_ in voices]
-        axs = Figure(figsize=(4*len(voices),2), layout='constrained').subplots(1, len(voices), squeeze=False, sharex=True)[0]
+        axs = Figure(figsize=(3.2*len(voices),1.8), layout='constrained').subplots(1, len(voices), squeeze=False, sharex=True)[0]
         longest = max(len(w)/sr for _,(w,sr) in voices)
         for cell in self.cells: cell.layout.display = 'none'
         said = []
