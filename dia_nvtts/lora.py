@@ -127,6 +127,17 @@ class LoraDenseGeneral(nn.Module, LoraLayer):
             shift = shift + delta
         return scale,shift
 
+    @torch.no_grad()
+    def adapted_matrix(self) -> Tensor: # `(in_features, out_features)` in the compute dtype
+        "The kernel laid flat, with the active adapters in it; the layer stays as it is."
+        base = self.get_base_layer()
+        names = [] if self.disable_adapters or self.merged else [o for o in self.active_adapters if o in self.lora_A]
+        matrix = _matrix(base)
+        if names:
+            scale,shift = self._parts(names, matrix)
+            matrix = matrix*scale + shift
+        return matrix.to(getattr(base, 'compute_dtype', base.weight.dtype))
+
     def _write(self, matrix):
         if hasattr(self.base_layer, 'dequantize'): self.base_layer = self.base_layer.dequantize()
         base = self.base_layer
