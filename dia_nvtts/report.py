@@ -121,7 +121,8 @@ def plot_spectrogram(
     ax.set(xlabel='time (s)', ylabel='Hz', xlim=(0, max(W,1)/sample_rate))
     for tag,start,end in spans:
         ax.axvspan(start, end, ymin=1, ymax=1.08, color=tag_colour(tag), clip_on=False)
-        ax.annotate(tag, ((start+end)/2, 1.1), xycoords=('data','axes fraction'), ha='center', fontsize=8, annotation_clip=False)
+        ax.annotate(tag, ((start+end)/2, 1.1), xycoords=('data','axes fraction'), ha='center', fontsize=8,
+                    annotation_clip=False)
     return ax
 
 # %% ../nbs/09a_report.ipynb #bed105a9
@@ -140,8 +141,8 @@ def plot_losses(
             have = [r for r in kinds[kind] if len(r.get('per_codebook') or ())>c]
             ax.plot([r['step'] for r in have], [r['per_codebook'][c] for r in have], color=colours[c], **style,
                     label=f'{c}' if kind=='train' or not kinds['train'] else None)
-        ax.plot([r['step'] for r in kinds[kind]], [r['loss'] for r in kinds[kind]], color='#d62728', **{**style, 'lw':style['lw']*2},
-                label={'train':'all', 'valid':'all, held out'}[kind] if kinds[kind] else None)
+        ax.plot([r['step'] for r in kinds[kind]], [r['loss'] for r in kinds[kind]], color='#d62728',
+                **{**style, 'lw':style['lw']*2}, label={'train':'all', 'valid':'all, held out'}[kind] if kinds[kind] else None)
     ax.set(xlabel='step', ylabel='loss (nats)')
     if C or any(kinds.values()):
         ax.legend(title='codebook', fontsize=7, title_fontsize=7, frameon=False, loc='upper left', bbox_to_anchor=(1,1.05))
@@ -175,7 +176,8 @@ def columns(
     *cells, # each a block or a list of blocks; strings become paragraphs
 ) -> FT: # side by side on a wide screen, one under the other on a phone
     "Blocks next to each other."
-    return Div(*(Div(*map(_block, c if isinstance(c, (list,tuple)) and not isinstance(c, FT) else [c])) for c in cells), cls='row')
+    many = lambda c: c if isinstance(c, (list,tuple)) and not isinstance(c, FT) else [c]
+    return Div(*(Div(*map(_block, many(c))) for c in cells), cls='row')
 
 def _block(o): return P(o) if isinstance(o, str) and not isinstance(o, Safe) else o
 
@@ -246,7 +248,8 @@ def read_metrics(
         except json.JSONDecodeError as e:
             if i == len(lines)-1: break
             raise ValueError(f'{path}, line {i+1}: not JSON: {e}') from None
-        if not isinstance(row, dict) or 'step' not in row: raise ValueError(f'{path}, line {i+1}: expected an object with a step')
+        if not isinstance(row, dict) or 'step' not in row:
+            raise ValueError(f'{path}, line {i+1}: expected an object with a step')
         rows.append(row)
     return rows
 
@@ -294,7 +297,8 @@ def training_report(
                     f'Loss over steps for each codebook; {last["loss"]:.2f} in all at step {last["step"]}.'))
     if valid:
         def spell(v):
-            rest = {k.replace('_',' '):x for k,x in v.items() if k not in ('kind','step','loss') and not isinstance(x, (list,dict))}
+            rest = {k.replace('_',' '):x for k,x in v.items()
+                    if k not in ('kind','step','loss') and not isinstance(x, (list,dict))}
             return {'step':v['step'], 'loss':v['loss'], **rest, **{f'c{i}':x for i,x in enumerate(v.get('per_codebook') or ())}}
         shown = valid if len(valid)<=12 else [valid[round(i*(len(valid)-1)/11)] for i in range(12)]
         r.add(table([spell(v) for v in shown], 'Held-out clips; c0, c1, ... is the loss of each codebook'))
@@ -307,5 +311,6 @@ def training_report(
         r.add(compare_sounds(dict(sorted(found.items(), key=lambda o: (o[0] not in _FIRST, o[0])))))
     if (run/'config.json').is_file():
         config = json.loads((run/'config.json').read_text(encoding='utf-8'))
-        r.heading('Settings').add(table([{'setting':k, 'value':v if isinstance(v, str) else json.dumps(v)} for k,v in config.items()]))
+        said = lambda v: v if isinstance(v, str) else json.dumps(v)
+        r.heading('Settings').add(table([{'setting':k, 'value':said(v)} for k,v in config.items()]))
     return r.save(out or run/'report.html')

@@ -36,7 +36,9 @@ class Panel:
         *controls, # widgets with a `value`
         extra=(), # further widgets, under the picture
     ):
-        self.picture,self.says,self.alt = W.Image(format='png', layout=W.Layout(max_width='100%')),W.HTML(),''
+        self.live = _is_live()
+        self.picture = W.Image(format='png', layout=W.Layout(max_width='100%', align_self='flex-start'))
+        self.says,self.alt = W.HTML(),''                                 # the sentence, and the same without HTML
         self.box = W.VBox([W.HBox(controls, layout=W.Layout(flex_flow='row wrap')), self.says, self.picture, *extra])
         for c in controls: c.observe(lambda change: self.update(), 'value')
 
@@ -48,12 +50,14 @@ class Panel:
         "Draw again."
         fig,says = self.draw()
         self.says.value = says
-        self.alt = re.sub('<[^>]*>', '', says)
+        self.alt = re.sub(r'\s+', ' ', re.sub('<[^>]*>', ' ', says)).strip()
         if fig is None: return
-        self.picture.value = png_bytes(fig, dpi=72, colours=32)
+        png = png_bytes(fig, dpi=192, colours=64) if self.live else png_bytes(fig, dpi=72, colours=32)
+        self.picture.layout.width = f'{int.from_bytes(png[16:20], "big")//2}px'   # the header says how wide it is
+        self.picture.value = png
 
     def _ipython_display_(self):
-        if _is_live(): display(self.box)
+        if self.live: display(self.box)
         else: display(Image(self.picture.value, alt=self.alt))
 
 # %% ../nbs/13_widgets.ipynb #d8f5569d
@@ -100,9 +104,10 @@ class DelayExplorer(Panel):
             for i,j in scored.nonzero().tolist(): ax.plot(i, j-.35, 'k.', ms=2)
         ax.add_patch(Rectangle((t-.5,c-.5), 1, 1, fill=False, lw=2, clip_on=False, zorder=3))
         token = int(tokens[t,c])
-        what = {bos:f'BOS, because codebook {c} begins {delay[c]} rows late', eos:f'EOS, the end of codebook {c}', pad:'PAD, nothing'}
-        what = what.get(token, f'the code of frame {token}')
-        asked = f'The model should say it after row {t-1}: it is scored.' if scored[t,c] else 'Nobody asks for it: it is not scored.'
+        late = f', because codebook {c} begins {delay[c]} rows late' if t else ', with which every codebook begins'
+        what = {bos:'BOS'+late, eos:f'EOS, the end of codebook {c}', pad:'PAD, nothing'}.get(token, f'the code of frame {token}')
+        asked = 'Nobody asks for it: it is not scored.'
+        if scored[t,c]: asked = f'The model should say it after row {t-1}: it is scored.'
         return ax.figure,f'Row {t}, codebook {c} holds {what}. {asked}'
 
 # %% ../nbs/13_widgets.ipynb #7bca7e59
@@ -120,14 +125,17 @@ class CorpusBrowser(Panel):
     ):
         self.clips,self.folder,self.sample_rate = list(clips),Path(folder),sample_rate
         if not self.clips: raise ValueError('got no clips: expected at least one to look at')
-        tags = Counter(t for c in self.clips for t in c.tags)
-        counted = lambda counts: [('any', None), *((f'{k} ({n})', k) for k,n in sorted(counts.items(), key=lambda o: (-o[1],o[0])))]
+        tags = Counter(t for c in self.clips for t in set(c.tags))
+        often_first = lambda counts: sorted(counts.items(), key=lambda o: (-o[1],o[0]))
+        counted = lambda counts: [('any', '*'), *((f'{k} ({n})', k) for k,n in often_first(counts))]
         seconds = [c.duration for c in self.clips if c.duration is not None] or [0.]
         lo,hi = np.floor(min(seconds)),np.ceil(max(seconds))
         self.tag = W.Dropdown(options=[*counted(tags), ('no tag', '')], description='tag')
-        self.speaker = W.Dropdown(options=counted(Counter(c.speaker_id for c in self.clips if c.speaker_id)), description='speaker')
-        self.split = W.Dropdown(options=counted(Counter(c.split for c in self.clips)), description='split')
-        self.seconds = W.FloatRangeSlider(value=(lo,hi), min=lo, max=hi, step=.5, description='seconds', continuous_update=False)
+        speakers,splits = Counter(c.speaker_id for c in self.clips if c.speaker_id),Counter(c.split for c in self.clips)
+        self.speaker = W.Dropdown(options=counted(speakers), description='speaker')
+        self.split = W.Dropdown(options=counted(splits), description='split')
+        self.seconds = W.FloatRangeSlider(value=(lo,hi), min=lo, max=hi, step=.5, description='seconds',
+                                          continuous_update=False)
         self.clip = W.Select(rows=8, description='clip', layout=W.Layout(width='100%'))
         self.player = W.Audio(format='wav', autoplay=False, loop=False)
         for o in self.tag,self.speaker,self.split,self.seconds: o.observe(self._filter, 'value')
@@ -137,9 +145,9 @@ class CorpusBrowser(Panel):
 
     def _filter(self, change=None):
         lo,hi = self.seconds.value
-        fits = lambda c: ((self.tag.value is None or (self.tag.value in c.tags if self.tag.value else not c.tags))
-            and self.speaker.value in (None, c.speaker_id) and self.split.value in (None, c.split)
-            and (c.duration is None or lo <= c.duration <= hi))
+        tag = self.tag.value
+        fits = lambda c: ((tag=='*' or (tag in c.tags if tag else not c.tags)) and self.speaker.value in ('*', c.speaker_id)
+                          and self.split.value in ('*', c.split) and (c.duration is None or lo <= c.duration <= hi))
         self.found = [c for c in self.clips if fits(c)]
         chosen = self.clip.value
         self.clip.options = [(f'{c.id}  {c.text}'[:90], c.id) for c in self.found]
@@ -170,12 +178,15 @@ class ListeningTable(Panel):
         scripts:Sequence[str], # what was to be spoken
         waves:Sequence[dict], # for each script, voice -> `(wave (W,), sample rate)`
     ):
-        if len(scripts) != len(waves) or not scripts: raise ValueError(f'got {len(scripts)} scripts and sounds for {len(waves)}')
+        if len(scripts) != len(waves) or not scripts:
+            raise ValueError(f'got {len(scripts)} scripts and sounds for {len(waves)}: expected as many of both')
         self.scripts,self.waves = list(scripts),list(waves)
-        self.script = W.Dropdown(options=[(f'{i+1}  {s}'[:90], i) for i,s in enumerate(scripts)], description='script', layout=W.Layout(width='90%'))
+        self.script = W.Dropdown(options=[(f'{i+1}  {s}'[:90], i) for i,s in enumerate(scripts)], description='script',
+                                 layout=W.Layout(width='90%'))
         self.blind = W.Checkbox(False, description='blind')
         most = max(map(len, waves))
-        self.players,self.names = [W.Audio(format='wav', autoplay=False, loop=False) for _ in range(most)],[W.Label() for _ in range(most)]
+        self.players = [W.Audio(format='wav', autoplay=False, loop=False) for _ in range(most)]
+        self.names = [W.Label() for _ in range(most)]
         self.cells = [W.VBox(o) for o in zip(self.names, self.players)]
         super().__init__(self.script, self.blind, extra=[W.HBox(self.cells, layout=W.Layout(flex_flow='row wrap'))])
         self.update()
@@ -189,16 +200,19 @@ class ListeningTable(Panel):
         i,voices = self.script.value,list(self.waves[self.script.value].items())
         if self.blind.value: np.random.default_rng(i).shuffle(voices)
         self.order = [label for label,_ in voices]
-        axs = Figure(figsize=(3.2*len(voices),1.8), layout='constrained').subplots(1, len(voices), squeeze=False, sharex=True)[0]
+        fig = Figure(figsize=(3.2*len(voices),1.8), layout='constrained')
+        axs = fig.subplots(1, len(voices), squeeze=False, sharex=True)[0]
         longest = max(len(w)/sr for _,(w,sr) in voices)
         for cell in self.cells: cell.layout.display = 'none'
         said = []
-        for ax,cell,name,player,(n,(label,(wave,sr))) in zip(axs, self.cells, self.names, self.players, enumerate(voices)):
-            label = f'voice {chr(65+n)}' if self.blind.value else label
+        for n,(label,(wave,sr)) in enumerate(voices):
+            ax,cell,name,player = axs[n],self.cells[n],self.names[n],self.players[n]
+            if self.blind.value: label = f'voice {chr(65+n)}'
             plot_spectrogram(wave, sr, ax, floor=-60.).set(title=label, xlim=(0, longest or 1))
             said.append(f'{label}: {len(wave)/sr:.1f} s' if len(wave) else f'{label}: nothing')
-            name.value,player.value,cell.layout.display = said[-1],_wav(wave, sr),None if len(wave) else 'none'
-        return axs[0].figure,to_xml(mark_tags(self.scripts[i]), indent=False) + '; '.join(said) + '.'
+            name.value,player.value = said[-1],_wav(wave, sr)
+            cell.layout.display = None if len(wave) else 'none'
+        return fig,to_xml(mark_tags(self.scripts[i]), indent=False) + '; '.join(said) + '.'
 
 # %% ../nbs/13_widgets.ipynb #069eddd1
 class RunDashboard(Panel):
@@ -219,6 +233,10 @@ class RunDashboard(Panel):
         except FileNotFoundError: return Figure(figsize=(.1,.1)),'Nothing has been written yet.'
         train,valid = ([r for r in rows if r.get('kind','train')==k] for k in ('train','valid'))
         says = []
-        if train: says.append(f'Step {train[-1]["step"]:,}: loss {train[-1]["loss"]:.3f}, learning rate {train[-1].get("lr", math.nan):.1e}.')
-        if valid: says.append(f'Held-out clips at step {valid[-1]["step"]:,}: loss {valid[-1]["loss"]:.3f}, at first {valid[0]["loss"]:.3f}.')
+        if train:
+            o = train[-1]
+            says.append(f'Step {o["step"]:,}: loss {o["loss"]:.3f}, learning rate {o.get("lr", math.nan):.1e}.')
+        if valid:
+            first,o = valid[0],valid[-1]
+            says.append(f'Held-out clips at step {o["step"]:,}: loss {o["loss"]:.3f}, at first {first["loss"]:.3f}.')
         return plot_losses(rows, Figure(figsize=(7,2.5)).subplots()).figure,' '.join(says) or 'No step has been taken yet.'
