@@ -189,10 +189,11 @@ def with_options(settings):
         @wraps(f)
         def run(*args, **kw):
             if args or kw or not Path(sys.argv[0]).stem == f.__name__: return f(*args, **kw)
-            parts = [anno_parser(f), anno_parser(settings)]
-            for o in parts[1]._actions: o.default = argparse.SUPPRESS          # only what was given is passed on
-            p = argparse.ArgumentParser(f.__name__, description=f.__doc__, parents=parts, conflict_handler='resolve',
-                                        formatter_class=parts[0].formatter_class)
+            p = anno_parser(settings, f.__name__)
+            p.description = f.__doc__
+            for o in p._actions: o.default = argparse.SUPPRESS                 # only what was given is passed on
+            for o in anno_parser(f)._actions:
+                if o.option_strings and o.dest not in {a.dest for a in p._actions}: p._add_action(o)
             return f(**{k:v for k,v in vars(p.parse_args()).items() if k not in ('pdb','xtra')})
         return run
     return decorate
