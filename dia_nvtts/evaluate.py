@@ -37,7 +37,8 @@ def as_base(
 ): # a context that yields the base model
     "The base model, with the adapter off when it shares weights with `tuned`."
     under = tuned.get_base_model() if hasattr(tuned, 'get_base_model') else None
-    if base is None and under is None: raise ValueError('got no base: expected one, because the fine-tuned model has no adapter')
+    if base is None and under is None:
+        raise ValueError('got no base: expected one, because the fine-tuned model has no adapter')
     if base is None or base is under or base is tuned:
         if under is None: raise ValueError('base and fine-tuned model are one and the same: load the base again')
         return _adapter_off(tuned)
@@ -57,7 +58,7 @@ def sound_measures(
     power = np.abs(np.fft.rfft(wave))**2
     out['clipped'] = float((np.abs(wave) >= .999).mean())
     out['silent'] = float((np.sqrt((windows**2).mean(1)) < 10**(-50/20)).mean())         # quieter than -50 dB full scale
-    if power.sum() > 0: out['bandwidth'] = float(np.searchsorted(power.cumsum(), .99*power.sum())*sample_rate/W)
+    if power.sum() > 0: out['bandwidth'] = float(np.searchsorted(power.cumsum(), .99*power.sum()))*sample_rate/W
     return out
 
 # %% ../nbs/12_evaluate.ipynb #fc49cb6d
@@ -85,7 +86,8 @@ def tag_scores(
     few:int=10, # with fewer requests a tag is marked `too_few`
 ) -> dict[str,dict]: # for each tag, and '(macro)', the plain mean over tags that were asked for
     "Precision, recall, F1, error of placement (s) and of count, for each tag."
-    if len(expected) != len(heard): raise ValueError(f'got {len(expected)} lists of expected and {len(heard)} of heard events')
+    if len(expected) != len(heard):
+        raise ValueError(f'got {len(expected)} lists of expected and {len(heard)} of heard events')
     asked,found,hits,apart,off = Counter(),Counter(),Counter(),{},Counter()
     for e,h in zip(expected, heard):
         ours,theirs = Counter(o[0] for o in e),Counter(o[0] for o in h)
@@ -96,13 +98,17 @@ def tag_scores(
             hits[e[i][0]] += 1
             apart.setdefault(e[i][0], []).append(abs(sum(e[i][1:])-sum(h[j][1:]))/2)
     share = lambda a,b: a/b if b else None
-    out = {tag: dict(expected=asked[tag], heard=found[tag], precision=share(hits[tag], found[tag]), recall=share(hits[tag], asked[tag]),
-                     f1=share(2*hits[tag], asked[tag]+found[tag]), placement=share(sum(apart.get(tag, ())), len(apart.get(tag, ()))),
-                     count_error=off[tag]/len(expected), too_few=asked[tag]<few) for tag in sorted(asked|found)}
+    def row(tag):
+        n,m,k,gaps = asked[tag],found[tag],hits[tag],apart.get(tag, ())
+        return dict(expected=n, heard=m, precision=share(k, m), recall=share(k, n), f1=share(2*k, n+m), placement=share(sum(gaps), len(gaps)),
+                    count_error=off[tag]/len(expected), too_few=n<few)
+    out = {tag: row(tag) for tag in sorted(asked|found)}
     known = [v for v in out.values() if v['expected']]
-    mean = lambda k: (lambda o: share(sum(o), len(o)))([v[k] for v in known if v[k] is not None])
-    out['(macro)'] = dict(expected=sum(asked.values()), heard=sum(found.values()),
-                          **{k: mean(k) for k in ('precision','recall','f1','placement','count_error')}, too_few=sum(asked.values())<few)
+    def mean(k):
+        values = [v[k] for v in known if v[k] is not None]
+        return share(sum(values), len(values))
+    means = {k: mean(k) for k in ('precision','recall','f1','placement','count_error')}
+    out['(macro)'] = dict(expected=sum(asked.values()), heard=sum(found.values()), **means, too_few=sum(asked.values())<few)
     return out
 
 # %% ../nbs/12_evaluate.ipynb #3946a9d0
@@ -189,30 +195,33 @@ class EvalReport:
     def model_rows(self) -> list[dict]:
         "A row for each model: losses in nats and EOS accuracy on held-out clips."
         name = {'eos_accuracy':'EOS accuracy', 'tagged':'loss, with tags', 'untagged':'loss, without'}
-        return [{'model':label, 'loss':v['loss'], **{name[k]:v[k] for k in name}, **{f'c{i}':x for i,x in enumerate(v['per_codebook'])}}
-                for label,v in self.models.items()]
+        each = lambda v: {f'c{i}':x for i,x in enumerate(v['per_codebook'])}
+        return [{'model':k, 'loss':v['loss'], **{name[o]:v[o] for o in name}, **each(v)} for k,v in self.models.items()]
 
     def sound_rows(self) -> list[dict]:
         "A row for each voice: means over scripts with 95 % intervals."
         labels = list(dict.fromkeys(k for s in self.scripts for k in s['sounds']))
         each = {k: [s['sounds'][k] for s in self.scripts if k in s['sounds']] for k in labels}
-        names = dict(seconds='seconds', ended='end by themselves', letters_per_second='letters/s', clipped='clipped', silent='silent',
-                     bandwidth='bandwidth (Hz)')
-        return [{'voice':k, 'sounds':len(v), **{n: _interval([o.get(m) for o in v]) for m,n in names.items()}} for k,v in each.items()]
+        names = dict(seconds='seconds', ended='end by themselves', letters_per_second='letters/s', clipped='clipped',
+                     silent='silent', bandwidth='bandwidth (Hz)')
+        means = lambda v: {name: _interval([o.get(k) for o in v]) for k,name in names.items()}
+        return [{'voice':k, 'sounds':len(v), **means(v)} for k,v in each.items()]
 
     def to_html(self, path:str|Path) -> Path:
         "Write the report as one HTML file."
-        r = HtmlReport('Base and fine-tuned, side by side', f'{self.settings["clips"]} held-out clips, {len(self.scripts)} scripts.')
+        r = HtmlReport('Base and fine-tuned, side by side',
+                       f'{self.settings["clips"]} held-out clips, {len(self.scripts)} scripts.')
         if self.remark: r.add(note(self.remark))
         if self.models:
             r.heading('On held-out clips').add(
-                'Cross entropy in nats of the next token, when everything before it is given; EOS accuracy is the share of ends that '
-                'are seen coming. Lower loss and higher accuracy are better.',
+                'Cross entropy in nats of the next token, when everything before it is given; EOS accuracy is the share of ends '
+                'that are seen coming. Lower loss and higher accuracy are better.',
                 table(self.model_rows(), 'c0, c1, ... is the loss of each codebook'))
         if self.scripts:
             r.heading('Generated sounds').add(
-                'Means over scripts, 95 % bootstrap intervals in brackets. Clipped: share of samples at full scale. Silent: share of the '
-                'time below -50 dB. Bandwidth: 99 % of the power lies below. Original: the held-out clips themselves, through the codec.',
+                'Means over scripts, 95 % bootstrap intervals in brackets. Clipped: share of samples at full scale. Silent: share '
+                'of the time below -50 dB. Bandwidth: 99 % of the power lies below. Original: the held-out clips themselves, '
+                'through the codec.',
                 table(self.sound_rows()))
             r.heading('Listen')
             for s,w in zip(self.scripts, self.waves): r.add(mark_tags(s['script']), compare_sounds(w))
@@ -262,13 +271,14 @@ def evaluate(
     "Ask base and fine-tuned model the same, and measure what comes."
     originals = []
     if isinstance(scripts, int):
-        if examples is None: raise ValueError(f'got scripts={scripts} and no examples to take them from: give scripts or examples')
+        if examples is None:
+            raise ValueError(f'got scripts={scripts} and no examples to take them from: give scripts or examples')
         borrowed = _borrow(examples, scripts)
         scripts,originals = [s for s,_ in borrowed],[c for _,c in borrowed]
     config = (tuned.get_base_model() if hasattr(tuned, 'get_base_model') else tuned).config
     if codec.codebooks != config.codebooks or codec.codebook_size != config.eos_token_id:
-        raise ValueError(f'codec has {codec.codebooks} codebooks of {codec.codebook_size} codes, the model {config.codebooks} of {config.eos_token_id}: '
-                         'load the codec that the model was trained with')
+        raise ValueError(f'codec has {codec.codebooks} codebooks of {codec.codebook_size} codes, the model {config.codebooks} '
+                         f'of {config.eos_token_id}: load the codec that the model was trained with')
     as_base(base, tuned)                                                                  # complains before the work starts
     models,rows,waves = {},[dict(script=s, sounds={}) for s in scripts],[{} for _ in scripts]
     def put(i, label, wave, **more):
@@ -280,8 +290,9 @@ def evaluate(
         for label,context in ('base',as_base(base, tuned)),('tuned',nullcontext(tuned)):
             with context as model:
                 if examples is not None and len(examples): models[label] = validate(model, examples)
-                for i,(wave,ended) in enumerate(_speak_all(model, config, codec, scripts, seed, batch, bar, max_rows=max_rows, **kw)):
-                    put(i, label, wave, ended=ended)
+                sounds = _speak_all(model, config, codec, scripts, seed, batch, bar, max_rows=max_rows, **kw)
+                for i,(wave,ended) in enumerate(sounds): put(i, label, wave, ended=ended)
     for i,c in enumerate(originals): put(i, 'original', decode_codes(codec, c))
-    settings = dict(clips=len(examples or ()), scripts=len(scripts), seed=seed, max_rows=max_rows, codec=codec.id, generation=config.generation, **kw)
+    settings = dict(clips=len(examples or ()), scripts=len(scripts), seed=seed, max_rows=max_rows, codec=codec.id,
+                    generation=config.generation, **kw)
     return EvalReport(models, rows, settings, remark, waves)
