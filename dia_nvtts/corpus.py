@@ -218,6 +218,8 @@ class ParquetReader:
                         if batch is None: break
                         if skip: skip -= 1
                         else: yield [{names[k]:v for k,v in row.items()} for row in batch.to_pylist()]
+                    del batches
+                    pa.default_memory_pool().release_unused() # else the peak grows from group to group
 
 # %% ../nbs/01_corpus.ipynb #e8e99892
 class TableReader:
@@ -275,33 +277,40 @@ def _no_hub(source, e):
         "expected a hub id, a folder, or 'synthetic'")
 
 class StreamReader:
-    "Rows from `datasets` in streaming mode."
+    "Rows from `datasets` in streaming mode; without sound only the other columns are fetched."
     def __init__(self, source, columns=None, audio=True, config=None):
         import datasets
-        self.folder = None
-        try: data = datasets.load_dataset(source, config, streaming=True)
-        except Exception as e: raise _no_hub(source, e) from None
-        data = {_split_name(s): d for s,d in data.items()}
-        self.data,self.rows,self.columns = {}, {}, None
-        for split in sorted(data, key=_split_order):
-            d = data[split]
+        def load(**kw):
+            try: return {_split_name(s): d for s,d in datasets.load_dataset(source, config, streaming=True, **kw).items()}
+            except Exception as e: raise _no_hub(source, e) from None
+        self.source,self.folder,self.data,self.rows,self.columns = source, None, load(), {}, None
+        for split in sorted(self.data, key=_split_order):
+            d = self.data[split]
             names = d.column_names or list(next(iter(d)))
-            self.columns = self.columns or find_columns(names, columns, audio, source)
+            if self.columns is None: self.columns = find_columns(names, columns, audio, source)
+            self.rows[split] = d.info.splits[split].num_examples if d.info.splits and split in d.info.splits else None
+        if not audio:
+            try: self.data = load(columns=list(self.columns.values())) # parquet: the sound stays where it is
+            except ValueError: pass # other formats have no such choice
+        for split,d in self.data.items():
             for c,f in (d.features or {}).items():
                 if isinstance(f, datasets.Audio): d = d.cast_column(c, datasets.Audio(decode=False))
             self.data[split] = d.select_columns(list(self.columns.values()))
-            self.rows[split] = d.info.splits[split].num_examples if d.info.splits and split in d.info.splits else None
     def chunks(self, split, skip=0):
         names = {v:k for k,v in self.columns.items()}
         d = self.data[split]
-        for batch in (d.skip(skip*CHUNK) if skip else d).iter(CHUNK):
+        batches = (d.skip(skip*CHUNK) if skip else d).iter(CHUNK)
+        while True:
+            try: batch = next(batches, None)
+            except (OSError, ValueError) as e: raise ValueError(f'{self.source}, split {split}: cannot go on reading: {(str(e).strip().splitlines() or [""])[0][:200]}') from None
+            if batch is None: break
             yield [{names[k]:v for k,v in zip(batch, row)} for row in zip(*batch.values())]
 
 def open_source(
     source:str|Path, # a hub id, or a folder of parquet files or of sound files with a table
     columns:dict|None=None, # names of columns, {'text': 'my column'}
     audio:bool=True, # is sound needed?
-    streaming:bool=False, # from the hub without storing the files
+    streaming:bool=False, # read through `datasets` without storing the files
     config:str|None=None, # the configuration, when there are several
 ): # a reader: .rows {split: rows or None}, .columns, .folder, .chunks(split, skip)
     "The reader that fits `source`; raise `ValueError` for what cannot be read."
@@ -309,7 +318,7 @@ def open_source(
     if not folder.exists():
         if not re.fullmatch(r'[A-Za-z0-9][\w.-]*/[\w.-]+', str(source)):
             raise ValueError(f"source: {source} is not there; expected a hub id such as deepvk/NonverbalTTS, a folder, or 'synthetic'")
-        if streaming: return StreamReader(source, columns, audio, config)
+        if streaming or not audio: return StreamReader(str(source), columns, audio, config) # no need to download the sound
         from huggingface_hub import snapshot_download
         try: folder = Path(snapshot_download(str(source), repo_type='dataset'))
         except Exception as e: raise _no_hub(source, e) from None

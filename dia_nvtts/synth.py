@@ -392,8 +392,8 @@ def corpus_sizes(
     return out | {'train': size-sum(n for s,n in out.items() if s!='train')}
 
 def _speakers(split, rows, rng): # -> list of (speaker_id, gender, Voice)
-    first = {'train': 3000, 'dev': 1000, 'test': 2000, 'other': 6000}[split]
-    vox = [(f'id{first+i:05d}', 'mf'[rng.integers(2)]) for i in range(max(2, rows//3))]
+    digit = {'train': 3, 'dev': 1, 'test': 2, 'other': 6}[split]
+    vox = [(f'id{digit}{i:04d}', 'mf'[rng.integers(2)]) for i in range(max(2, rows//3))]
     ex = {'train': [('ex01', 'm'), ('ex02', 'f')], 'dev': [('ex03', 'm')], 'test': [('ex04', 'f')]}
     def voice(g):
         f0,scale = 1+.01*rng.uniform(-1, 1, 2)
@@ -466,6 +466,7 @@ def make_corpus(
     with atomic_path(folder, folder=True) as out, open(out/'events.jsonl', 'w', encoding='utf-8') as side, \
             tqdm(total=total, desc='synthetic corpus', unit='row', disable=not progress) as bar:
         (out/'README.md').write_text(_card(sizes, seed, mix), encoding='utf-8')
+        before = 0 # rows of the splits that are written
         for k,(split,rows) in enumerate(sizes.items()):
             rng = np.random.default_rng([seed, k])
             speakers,previous = _speakers(split, rows, rng), None
@@ -475,7 +476,7 @@ def make_corpus(
             with pq.ParquetWriter(out/'default'/split/'0000.parquet', _SCHEMA) as w:
                 batch = []
                 for n in range(rows):
-                    row,sound = _row(rng, split, n, speakers, MIXES[mix])
+                    row,sound = _row(rng, split, before+n, speakers, MIXES[mix])
                     u = rng.random() # texts that never were written down
                     if total>=200 and u<.02: row['Result'] = None if u<.01 else '' if u<.015 else 'null'
                     if n in ruin: _break(ruin[n], row, sound.wave, sound.sample_rate, previous)
@@ -485,4 +486,5 @@ def make_corpus(
                         events=[dict(emoji=e, type=EVENTS[e][0], start=a, end=b) for e,a,b in sound.events], words=sound.words), ensure_ascii=False)+'\n')
                     if len(batch)==100 or n==rows-1: w.write_table(pa.Table.from_pylist(batch, _SCHEMA)); batch = []
                     bar.update()
+            before += rows
     return folder
