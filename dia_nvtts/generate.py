@@ -39,6 +39,7 @@ def token_probabilities(
         guided = guided.clone()
         guided[...,0,eos] *= .8
         guided[...,eos+1:] = guided[...,1:,eos] = -torch.inf
+        guided[...,0,eos].masked_fill_(guided[...,0,:eos].amax(-1) >= guided[...,0,eos], -torch.inf)
         cond = guided
     spare = guided[...,:eos].argmax(-1, keepdim=True)
     ids = torch.cat([guided.topk(min(top_k or V, V), sorted=False).indices, spare], -1)         # (...,C,k+1)
@@ -85,7 +86,7 @@ def _known_rows(prompts, config, rows):
         for c,d in enumerate(delay):
             n = min(1+d+len(p), rows)
             tokens[b,:1+d,c] = config.bos_token_id
-            tokens[b,1+d:n,c] = p[:n-1-d,c]
+            tokens[b,1+d:n,c] = p[:max(n-1-d, 0),c]
             known[b,:n,c] = True
     return tokens,known
 
