@@ -24,7 +24,7 @@ from .files import atomic_path, claim_output
 from .tags import encode_text
 from .corpus import read_processed
 from .codec import read_codes
-from .batch import Batch, bucket_batches, make_batch
+from .batch import Batch, bucket_batches, corrupt_codes, make_batch
 from .checkpoint import load_dia, read_config, save_dia
 from .loss import LossParts, head_loss
 from .lora import add_lora, save_adapter
@@ -63,6 +63,7 @@ class TrainConfig:
     weight_decay:float=.01 # of matrices; never of norms and embeddings
     clip:float=1. # largest norm of the gradient
     uncond_p:float=.1 # chance of a clip to lose its script, for guidance
+    corrupt:float=0. # largest share of a clip's input codes replaced by random ones; .1 to .2 helps where data is scarce
     first_codebook:float=4. # weight of codebook 0 in the loss; the others weigh 1
     dtype:str='auto' # `bf16`, `fp32`; auto: bf16 where the device computes in it, else fp32
     recompute:bool=False # gradient checkpointing: less memory, a third more time
@@ -79,7 +80,7 @@ class TrainConfig:
             if getattr(self, name) < 1: raise ValueError(f'{name} is {getattr(self, name)}: expected at least 1')
         for name in ('lr','clip','alpha'):
             if not getattr(self, name) > 0: raise ValueError(f'{name} is {getattr(self, name)}: expected more than 0')
-        for name in ('uncond_p','dropout','warmup','lr_end'):
+        for name in ('uncond_p','corrupt','dropout','warmup','lr_end'):
             if not 0 <= getattr(self, name) <= 1: raise ValueError(f'{name} is {getattr(self, name)}: expected 0 to 1')
         if self.steps < 1 and not self.epochs > 0: raise ValueError('got neither steps nor epochs: expected one above 0')
 
@@ -218,7 +219,10 @@ def training_steps(
         for i in mine:
             seed = _seed_of(cfg.seed, step, i)
             torch.manual_seed(seed)
-            batch = examples.batch(group[i], uncond_p=cfg.uncond_p, generator=torch.Generator().manual_seed(seed)).to(acc.device)
+            chance = torch.Generator().manual_seed(seed)
+            batch = examples.batch(group[i], uncond_p=cfg.uncond_p, generator=chance)
+            if cfg.corrupt: batch = corrupt_codes(batch, cfg.corrupt, examples.config, chance)
+            batch = batch.to(acc.device)
             with nullcontext() if i == mine[-1] else acc.no_sync(scored):
                 parts = scored(batch, weights, totals)
                 acc.backward(parts.loss*acc.num_processes)       # data-parallel processes average gradients
