@@ -197,11 +197,12 @@ def plot_spectrogram(
     "Level in dB over seconds and kHz."
     import matplotlib.pyplot as plt
     if ax is None: ax = plt.subplots(figsize=(6, 2), dpi=72)[1]
-    n,hop = int(.025*sample_rate), int(.008*sample_rate)
+    n,hop = int(.025*sample_rate), int(.01*sample_rate)
     x = np.pad(np.asarray(wave, float), (n//2, n))
     frames = np.lib.stride_tricks.sliding_window_view(x, n)[::hop]
     spec = np.abs(np.fft.rfft(frames*np.hanning(n), axis=1))[:, :int(top/sample_rate*n)].T
-    ax.imshow(20*np.log10(spec+1e-3), origin='lower', aspect='auto', vmin=-40, vmax=25, cmap='magma',
+    level = 6*np.round(20/6*np.log10(spec+1e-3)) # steps of 6 dB keep the picture small
+    ax.imshow(level, origin='lower', aspect='auto', vmin=-30, vmax=24, cmap='magma', interpolation='nearest',
         extent=(0, len(frames)*hop/sample_rate, 0, min(top, sample_rate/2)/1000))
     ax.set(xlabel='s', ylabel='kHz')
     return ax
