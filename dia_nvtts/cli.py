@@ -6,7 +6,7 @@
 __all__ = ['REAL_RUN', 'command', 'dia_preprocess', 'dia_encode', 'peak_memory', 'verify_step', 'dia_verify', 'with_options',
            'dia_train', 'codec_for', 'dia_generate', 'dia_doctor', 'dia_quickstart']
 
-# %% ../nbs/14_cli.ipynb #2e6c9fa8
+# %% ../nbs/14_cli.ipynb #4120fe69
 import argparse
 import json
 import math
@@ -14,28 +14,13 @@ import os
 import resource
 import sys
 import time
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
 
 from .files import atomic_path, claim_output
-from .tags import Rejected, encode_text, to_script
-from .corpus import preprocess, read_processed
-from .codec import decode_codes, encode_clips, load_codec, read_codes
-from .model import DiaConfig, count_parameters
-from .checkpoint import load_dia, read_config
-from .batch import make_batch
-from .loss import head_loss
-from .lora import add_lora, load_adapter
-from .train import TrainConfig, compute_dtype, find_codes, fit, read_examples, train, trained_weights
-from .generate import generate_codes
-from .evaluate import evaluate
-from .doctor import examine, report
 
-import soundfile as sf
-import torch
 from fastcore.script import anno_parser, call_parse
-from tqdm.auto import tqdm
 
 # %% ../nbs/14_cli.ipynb #c645f69f
 def command(f):
@@ -75,6 +60,7 @@ def dia_preprocess(
     resume:bool=False, # go on in a folder that is not empty
 ):
     "Read a corpus, check every row, write scripts and audio."
+    from dia_nvtts.corpus import preprocess
     names = dict(text=text_column, audio=audio_column, speaker_id=speaker_column, emotion=emotion_column)
     print(preprocess(source, out, profile, splits, not no_audio, limit, overwrite, resume, seed, int(size) if size.isdigit() else size,
                      columns={k:v for k,v in names.items() if v} or None, speaker=speaker, collapse_repeats=collapse_repeats,
@@ -91,6 +77,7 @@ def dia_encode(
     device:str=None, # cpu, cuda, cuda:1; default what is there
 ):
     "Encode the audio of a processed folder into the code cache; started again, it goes on."
+    from dia_nvtts.codec import encode_clips, load_codec, read_codes
     coder = load_codec(codec, device)
     cache = read_codes(encode_clips(data, coder, out, batch_seconds))
     print(f'{len(cache):,} clips, {cache.index["frames"]:,} frames, {cache.index["hours"]:.2f} h, {len(cache.rejects)} could not be encoded')
@@ -99,21 +86,13 @@ def dia_encode(
 # %% ../nbs/14_cli.ipynb #cb630b51
 def peak_memory() -> float:
     "Most memory used so far in GB (1e9 bytes): of the GPU where there is one, else of this process."
+    import torch
     if torch.cuda.is_available(): return torch.cuda.max_memory_allocated()/1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*(1 if sys.platform == 'darwin' else 1024)/1e9
 
 def _verify_data(data):
-    clips = read_processed(data)
-    kinds = {}
-    for c in clips:
-        for t in c.tags: kinds[t] = kinds.get(t, 0)+1
-    sizes = sorted(len(encode_text(c.text)) for c in clips)
-    print(f'data         {data}: {len(clips):,} clips, {sum(c.duration or 0 for c in clips)/3600:.2f} h, '
-          f'{len({c.speaker_id for c in clips}):,} speakers')
-    print(f'  splits     {", ".join(f"{s} {sum(c.split==s for c in clips):,}" for s in dict.fromkeys(c.split for c in clips))}')
-    print(f'  tags       {", ".join(f"{k} {v:,}" for k,v in sorted(kinds.items(), key=lambda o: -o[1])) or "none"}')
-    print(f'  scripts    {sizes[0]} to {sizes[-1]} bytes, median {sizes[len(sizes)//2]}')
-    print(f'  sample     {json.dumps(asdict(next((c for c in clips if c.tags), clips[0])), ensure_ascii=False)}')
+    from dia_nvtts.corpus import describe_processed
+    print(describe_processed(data))
 
 def verify_step(
     model, # a `Dia`, adapted in place
@@ -123,6 +102,13 @@ def verify_step(
     seed:int=0,
 ) -> dict: # parameters, trainable, rows, loss, per_codebook, seconds
     "One forward and backward pass with LoRA on random codes."
+    import torch
+    from dia_nvtts.batch import make_batch
+    from dia_nvtts.lora import add_lora
+    from dia_nvtts.loss import head_loss
+    from dia_nvtts.model import count_parameters
+    from dia_nvtts.tags import encode_text
+    from dia_nvtts.train import trained_weights
     c,gen = model.config,torch.Generator().manual_seed(seed)
     frames = min(c.max_frames, round(seconds*44100/512))
     script = encode_text('[S1] Everything is ready, (laughs) as far as one can tell. ')*2
@@ -153,6 +139,9 @@ def dia_verify(
     device:str=None, # cpu or cuda; default what is there
 ):
     "Show the data and the model, and take one step of training on random codes."
+    import torch
+    from dia_nvtts.checkpoint import load_dia, read_config
+    from dia_nvtts.train import TrainConfig, compute_dtype
     if data or Path('processed_data').exists(): _verify_data(data or 'processed_data')
     else: print('data         none yet: run dia_preprocess')
     config = read_config(model)
@@ -171,8 +160,9 @@ def dia_verify(
     print(f'peak memory  {peak_memory():.1f} GB')
 
 # %% ../nbs/14_cli.ipynb #26a88902
-def _resolve(config:str, given:dict) -> TrainConfig:
+def _resolve(config:str, given:dict): # -> TrainConfig
     "Settings from a JSON file, with those of `given` on top."
+    from dia_nvtts.train import TrainConfig
     default = asdict(TrainConfig())
     own = {}
     if config:
@@ -184,12 +174,12 @@ def _resolve(config:str, given:dict) -> TrainConfig:
     return TrainConfig(**{**default, **{k:v for k,v in own.items() if k in default}, **given})
 
 def with_options(settings):
-    "Let a function read its arguments from the shell, and the fields of the dataclass `settings` beside them."
+    "Let a function read its arguments from the shell, and the fields of the dataclass that `settings()` gives beside them."
     def decorate(f):
         @wraps(f)
         def run(*args, **kw):
             if args or kw or not Path(sys.argv[0]).stem == f.__name__: return f(*args, **kw)
-            p = anno_parser(settings, f.__name__)
+            p = anno_parser(settings(), f.__name__)
             p.description = f.__doc__
             for o in p._actions: o.default = argparse.SUPPRESS                 # only what was given is passed on
             for o in anno_parser(f)._actions:
@@ -198,7 +188,11 @@ def with_options(settings):
         return run
     return decorate
 
-@with_options(TrainConfig)
+def _train_config():
+    from dia_nvtts.train import TrainConfig
+    return TrainConfig
+
+@with_options(_train_config)
 @command
 def dia_train(
     config:str='', # JSON file of settings, for example the config.json of another run
@@ -207,6 +201,7 @@ def dia_train(
     **kwargs # fields of `TrainConfig`
 ):
     "Fine-tune Dia on a processed and encoded corpus."
+    from dia_nvtts.train import train
     cfg = _resolve(config, kwargs)
     r = train(cfg, overwrite, resume)
     row = lambda d: f'loss {d["loss"]:.3f}, EOS accuracy {d["eos_accuracy"]:.0%}'
@@ -215,7 +210,7 @@ def dia_train(
     print(f'written: {r.folder}/{"adapter" if cfg.mode=="lora" else "model"}, {r.folder}/report.html')
 
 # %% ../nbs/14_cli.ipynb #7a843787
-def codec_for(config:DiaConfig, name:str='') -> str:
+def codec_for(config, name:str='') -> str:
     "Name of the codec that belongs to a model, unless one is named."
     return name or ('44khz' if config.codebooks == 9 else 'tiny')
 
@@ -242,6 +237,15 @@ def dia_generate(
     overwrite:bool=False, # start over in a folder that is not empty
 ):
     "Speak scripts into sound files."
+    import soundfile as sf
+    import torch
+    from dia_nvtts.checkpoint import load_dia
+    from dia_nvtts.codec import decode_codes, load_codec
+    from dia_nvtts.generate import generate_codes
+    from dia_nvtts.lora import load_adapter
+    from dia_nvtts.tags import Rejected, encode_text, to_script
+    from dia_nvtts.train import TrainConfig, compute_dtype
+    from tqdm.auto import tqdm
     if not script and not scripts: raise ValueError('got no script: give one, or a file with --scripts')
     lines = [script] if script else []
     if scripts: lines += [o for o in Path(scripts).read_text(encoding='utf-8').splitlines() if o.strip()]
@@ -271,6 +275,7 @@ def dia_generate(
 @command
 def dia_doctor():
     "Print what is usable on this machine, and what each missing thing costs."
+    from dia_nvtts.doctor import examine, report
     print(report(examine()))
 
 # %% ../nbs/14_cli.ipynb #da70138b
@@ -293,27 +298,35 @@ def dia_quickstart(
     resume:bool=False, # go on in a folder that is not empty
 ):
     "The whole way on a synthetic stand-in, without network: corpus, codes, adapter, sound, report."
+    from dia_nvtts.checkpoint import load_dia, read_config
+    from dia_nvtts.codec import encode_clips, load_codec
+    from dia_nvtts.corpus import preprocess
+    from dia_nvtts.evaluate import evaluate
+    from dia_nvtts.lora import load_adapter
+    from dia_nvtts.report import training_report
+    from dia_nvtts.train import TrainConfig, read_examples, train
     folder,began = claim_output(out, overwrite, resume),time.perf_counter()
     data,run = folder/'processed_data',folder/'run'
     def stage(n, what): print(f'\n[{n}/5] {what}  ({time.perf_counter()-began:.0f} s)', flush=True)
     stage(1, 'a stand-in corpus with the columns of NonverbalTTS, and its scripts')
-    print(preprocess('synthetic', data, seed=seed, size=int(rows) if rows.isdigit() else rows, resume=True))
+    print(preprocess('synthetic', data, seed=seed, size=int(rows) if rows.isdigit() else rows, speaker='gender', resume=True))
     stage(2, 'codes of its audio, by a tiny DAC')
     codec = load_codec('tiny', 'cpu')
     encode_clips(data, codec)
     stage(3, 'a LoRA adapter for a tiny Dia')
     cfg = TrainConfig(model='tiny', data=str(data), out=str(run), steps=steps, max_rows=3072, lr=3e-3, warmup=.05, first_codebook=1.,
-                      valid_every=max(1, steps//5), save_every=max(1, steps//10), dtype='fp32', seed=seed)
+                      corrupt=.1, valid_every=max(1, steps//5), save_every=max(1, steps//10), dtype='fp32', seed=seed)
     result = train(cfg, resume=run.exists())
     stage(4, 'held-out scripts, spoken before and after')
     config = read_config('tiny')
     held_out = read_examples(data, '', config, 'test')
     tuned = load_adapter(load_dia('tiny'), run/'adapter')
-    found = evaluate(None, tuned, codec, held_out, scripts, seed, max_rows=256, guidance=.5, temperature=.7,
-                     remark='Every sound here is synthetic, the corpus is a stand-in and the model is tiny: the run shows that the way '
-                            'from corpus to sound is open, not how Dia sounds.')
+    remark = ('Every sound here is synthetic, the corpus is a stand-in and the model is tiny: the run shows that the way from corpus to '
+              'sound is open, not how Dia sounds.')
+    found = evaluate(None, tuned, codec, held_out, scripts, seed, max_rows=256, guidance=.5, temperature=.7, remark=remark)
     stage(5, 'the report')
     found.to_html(folder/'report.html')
     found.to_json(folder/'report.json')
+    training_report(run, remark=remark)
     print(f'loss on held-out clips: base {found.models["base"]["loss"]:.3f}, fine-tuned {found.models["tuned"]["loss"]:.3f}')
     print(f'report: {folder/"report.html"}; training curves: {run/"report.html"}; adapter: {run/"adapter"}\n\n{REAL_RUN}')
