@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FRAME', 'VOWELS', 'SONORANTS', 'NOISES', 'LEXICON', 'VOICES', 'SOUNDS', 'MIXES', 'BROKEN', 'COLUMNS', 'SIZES',
-           'Voice', 'event_sound', 'plot_spectrogram', 'Sound', 'tag_emoji', 'synthesize', 'held_out', 'wav_bytes',
-           'corpus_sizes', 'make_corpus']
+           'Voice', 'event_sound', 'plot_spectrogram', 'Sound', 'tag_emoji', 'synthesize', 'held_out', 'draw_sentence',
+           'write_sentence', 'wav_bytes', 'corpus_sizes', 'make_corpus']
 
 # %% ../nbs/01a_synth.ipynb #4395cad3
 import io, json, re, struct, zlib
@@ -297,7 +297,12 @@ def held_out(words:list) -> bool: # words in lower case
     "Is this sequence of words kept for `dev` and `test`? One in six is."
     return zlib.crc32(' '.join(words).lower().encode())%6==0
 
-def _sentence(rng, held, long=False): # -> words, and the index of each word that a comma follows
+def draw_sentence(
+    rng:np.random.Generator,
+    held:bool, # one of the sentences kept for `dev` and `test`?
+    long:bool=False, # several clauses
+) -> tuple[list,set]: # words, and the index of each word that a comma follows
+    "A random sentence of the lexicon."
     while True:
         words,commas = [], set()
         for i in range(rng.integers(3, 6) if long else 1):
@@ -321,8 +326,13 @@ def _draw_events(rng, mix):
     n = rng.choice([1, 2, 3], p=[.72, .22, .06])
     return [list(mix)[i] for i in rng.choice(len(mix), n, p=p/p.sum())]
 
-def _write_text(rng, words, commas, events, places):
-    "A transcript as the corpus writes it; `places` says before which word each event stands."
+def write_sentence(
+    rng:np.random.Generator,
+    words:list, commas:set, # from `draw_sentence`
+    events:list=(), # bare emoji
+    places:list=(), # before which word each of them stands
+) -> str:
+    "A transcript as the corpus writes it."
     quirky = lambda e: e+'\ufe0f' if e in '🌬🗣' and rng.random()<.5 else e
     end = ['.', '.', '.', '?', '!', ''][rng.integers(6)]
     out = ''
@@ -409,11 +419,11 @@ def _row(rng, split, n, speakers, mix):
     ex = rng.random()<.29
     speaker,gender,voice = speakers[ex][rng.integers(len(speakers[ex]))]
     emotion = list(_EMOTIONS)[rng.choice(len(_EMOTIONS), p=np.array([*_EMOTIONS.values()])/sum(_EMOTIONS.values()))]
-    words,commas = _sentence(rng, split in ('dev', 'test'), rng.random()<.03)
+    words,commas = draw_sentence(rng, split in ('dev', 'test'), rng.random()<.03)
     events = _draw_events(rng, mix)
     places = sorted(int(rng.choice([0, len(words), rng.integers(1, len(words))], p=[.25, .3, .45])) for _ in events)
     if len(events)>1 and rng.random()<.2: events[1],places[1] = events[0],places[0] # the same one twice
-    text = _write_text(rng, words, commas, events, places)
+    text = write_sentence(rng, words, commas, events, places)
     sr = 48000 if ex else 16000
     sound = synthesize(text, voice, seed=int(rng.integers(2**31)), sample_rate=sr)
     answers = [text]*3
