@@ -74,7 +74,8 @@ def mel_distance(
     sample_rate:int=8000, # Hz
 ) -> Tensor: # scalar, nat
     "Mean difference of the log-mel spectra over windows of four lengths."
-    return sum((log_mel(a, n, m, sample_rate)-log_mel(b, n, m, sample_rate)).abs().mean() for n,m in SCALES)/len(SCALES)
+    apart = [(log_mel(a, n, m, sample_rate)-log_mel(b, n, m, sample_rate)).abs().mean() for n,m in SCALES]
+    return sum(apart)/len(apart)
 
 # %% ../nbs/15_assets.ipynb #e3bc5fdb
 @torch.no_grad()
@@ -115,13 +116,14 @@ def train_codec(
     W = int(seconds*model.sample_rate)//int(model.hop_length)*int(model.hop_length)
     tape,bypass = torch.cat(sounds), min(bypass, steps//4)
     crops = lambda n: torch.stack([tape[i:i+W] for i in torch.randint(len(tape)-W, (n,)).tolist()])[:,None]
-    books = set(model.quantizer.parameters())
-    opt = torch.optim.AdamW([dict(params=[p for p in model.parameters() if p not in books], share=1.),
-                             dict(params=list(books), share=book_lr)], lr=lr, betas=(.8, .99), weight_decay=1e-4)
+    groups = [dict(params=[*model.encoder.parameters(), *model.decoder.parameters()], share=1.),
+              dict(params=list(model.quantizer.parameters()), share=book_lr)]
+    opt = torch.optim.AdamW(groups, lr=lr, betas=(.8, .99), weight_decay=1e-4)
     used = torch.zeros(model.n_codebooks, model.codebook_size, dtype=torch.int64)
     model.train()
     for step in range(steps):
-        for g in opt.param_groups: g['lr'] = g['share']*(lr*min(1, (step+1)/50)*(1+math.cos(math.pi*step/steps))/2+1e-5)
+        now = lr*min(1, (step+1)/50)*(1+math.cos(math.pi*step/steps))/2+1e-5
+        for g in opt.param_groups: g['lr'] = g['share']*now
         x = crops(batch)
         if step==bypass: fill_codebooks(model, crops(8*batch))
         elif step>bypass and (step-bypass)%every==0:
@@ -158,7 +160,8 @@ def tell_sounds_apart(
     sound = lambda e,i: torch.from_numpy(resample(event_sound(e, voices[i%2], 16000, i), 16000, sr))
     centres = torch.stack([torch.stack([_gist(sound(e, i), sr) for i in range(6)]).mean(0) for e in SOUNDS])
     cases = [(k, sound(e, 1000+i)) for k,e in enumerate(SOUNDS) for i in range(examples)]
-    right = lambda waves: sum(int((centres-_gist(w, sr)).abs().mean(1).argmin())==k for (k,_),w in zip(cases, waves))
+    named = lambda w: int((centres-_gist(w, sr)).abs().mean(1).argmin())
+    right = lambda waves: sum(named(w)==k for (k,_),w in zip(cases, waves))
     return right([w for _,w in cases]), right(round_trip(codec, [w for _,w in cases])[0]), len(cases)
 
 def measure_codec(
@@ -171,10 +174,11 @@ def measure_codec(
     back,codes = round_trip(codec, waves)
     n = count_used(torch.cat(codes).T[None], codec.codebook_size)
     p = n/n.sum(1, keepdim=True)
+    perplexity = (-(p*p.clamp(min=1e-9).log()).sum(1)).exp()
+    mel = np.mean([float(mel_distance(a[None], b[None], codec.sample_rate)) for a,b in zip(waves, back)])
     before,after,of = tell_sounds_apart(codec)
-    return dict(mel=round(float(np.mean([float(mel_distance(a[None], b[None], codec.sample_rate)) for a,b in zip(waves, back)])), 3),
-        used=(n>0).sum(1).tolist(), perplexity=[round(o, 1) for o in (-(p*p.clamp(min=1e-9).log()).sum(1)).exp().tolist()],
-        sounds=dict(before=before, after=after, of=of))
+    return dict(mel=round(float(mel), 3), used=(n>0).sum(1).tolist(), perplexity=[round(o, 1) for o in perplexity.tolist()],
+                sounds=dict(before=before, after=after, of=of))
 
 # %% ../nbs/15_assets.ipynb #95466894
 def build_codec(
@@ -191,6 +195,7 @@ def build_codec(
     for log in bar: bar.set_postfix(mel=f"{log['mel']:.2f}")
     codec = as_codec(model.half().float())
     metrics = measure_codec(codec)
-    save_codec(codec.model, out, torch.float16, made=dict(by='dia_nvtts.assets.build_codec', seed=seed, steps=steps, clips=clips,
-        sound='computed by dia_nvtts.synth, no recordings'), metrics=metrics)
+    made = dict(by='dia_nvtts.assets.build_codec', seed=seed, steps=steps, clips=clips,
+                sound='computed by dia_nvtts.synth, no recordings')
+    save_codec(codec.model, out, torch.float16, made=made, metrics=metrics)
     return metrics

@@ -52,7 +52,9 @@ class Codec:
 
 def _codec_id(model:DAC) -> str:
     h = sha256()
-    for k,v in sorted(model.state_dict().items()): h.update(k.encode()+str(tuple(v.shape)).encode()+v.float().cpu().numpy().tobytes())
+    for k,v in sorted(model.state_dict().items()):
+        h.update(f'{k}{tuple(v.shape)}'.encode())
+        h.update(v.float().cpu().numpy().tobytes())
     return f'{model.sample_rate//1000}khz-{model.n_codebooks}x{model.codebook_size}-{h.hexdigest()[:8]}'
 
 def new_dac(
@@ -75,7 +77,8 @@ def as_codec(
     return Codec(model, name or id, id)
 
 # %% ../nbs/02_codec.ipynb #c8a83cfc
-SIZES = 'encoder_dim encoder_rates latent_dim decoder_dim decoder_rates n_codebooks codebook_size codebook_dim sample_rate'.split()
+SIZES = ('encoder_dim', 'encoder_rates', 'latent_dim', 'decoder_dim', 'decoder_rates', # arguments of dac.DAC
+         'n_codebooks', 'codebook_size', 'codebook_dim', 'sample_rate')
 
 def save_codec(
     model:DAC,
@@ -87,19 +90,19 @@ def save_codec(
     folder = Path(folder)
     weights = {k: v.detach().to(dtype).cpu().contiguous() for k,v in model.state_dict().items()}
     lost = [k for k,v in weights.items() if not torch.equal(v.float(), model.state_dict()[k].float().cpu())]
-    if lost: raise ValueError(f'{len(lost)} tensors do not fit into {dtype}: round them first, with model.to({dtype}).float()')
+    if lost: raise ValueError(f'{len(lost)} tensors do not fit into {dtype}: round them first, model.to({dtype}).float()')
     data = save(weights)
     with atomic_path(folder/'codec.safetensors') as p: p.write_bytes(data)
-    sizes = {k: getattr(model, k) for k in SIZES}
-    with atomic_path(folder/'codec.json') as p:
-        p.write_text(json.dumps({'class': 'dac.DAC', 'sizes': sizes, 'sha256': sha256(data).hexdigest(), **about}, indent=1)+'\n')
+    about = {'class': 'dac.DAC', 'sizes': {k: getattr(model, k) for k in SIZES}, 'sha256': sha256(data).hexdigest(), **about}
+    with atomic_path(folder/'codec.json') as p: p.write_text(json.dumps(about, indent=1)+'\n')
     return folder
 
 def _load_ours(folder:Path) -> DAC:
     about = json.loads((folder/'codec.json').read_text(encoding='utf-8'))
     data = (folder/'codec.safetensors').read_bytes()
     if (got := sha256(data).hexdigest())!=about['sha256']:
-        raise ValueError(f'{folder}: codec.safetensors has SHA-256 {got[:12]}…, codec.json says {about["sha256"][:12]}…: copy both files again')
+        raise ValueError(f'{folder}: codec.safetensors has SHA-256 {got[:12]}…, codec.json says '
+                         f'{about["sha256"][:12]}…: copy both files again')
     model = new_dac(about['sizes'])
     model.load_state_dict({k: v.float() for k,v in load(data).items()})
     return model
@@ -117,22 +120,24 @@ def _load_pth(path:Path) -> DAC:
                          "DAC.save(path, package=False) writes; remove a half-downloaded file") from e
     model = new_dac(sizes)
     try: model.load_state_dict(weights)
-    except RuntimeError as e: raise ValueError(f'{path}: weights and sizes do not fit: {" ".join(str(e).split())[:200]}') from e
+    except RuntimeError as e:
+        raise ValueError(f'{path}: weights and sizes do not fit: {" ".join(str(e).split())[:200]}') from e
     return model
 
 def _load_released(name:str) -> DAC:
     try: path = download(model_type=name)
     except Exception as e:
         first = (str(e).strip().splitlines() or [''])[0][:120]
-        raise OSError(f"could not download the released {name} DAC ({type(e).__name__}: {first}): connect to the network once, "
-                      "or pass the path of its weights.pth") from e
+        raise OSError(f'could not download the released {name} DAC ({type(e).__name__}: {first}): '
+                      'connect to the network once, or pass the path of its weights.pth') from e
     return _load_pth(Path(path))
 
-def _state() -> PartialState: # who am I among the launched processes; on a CPU accelerate has to be told
-    return PartialState(cpu=not torch.accelerator.is_available() or os.environ.get('ACCELERATE_USE_CPU', '').lower() in ('1', 'true', 'yes'))
+def _state() -> PartialState: # who am I among the launched processes; accelerate has to be told of a CPU
+    asked = os.environ.get('ACCELERATE_USE_CPU', '').lower() in ('1', 'true', 'yes')
+    return PartialState(cpu=asked or not torch.accelerator.is_available())
 
 def load_codec(
-    name:str|Path='44khz', # 'tiny', a released DAC ('44khz', '24khz', '16khz'), a .pth in DAC's format, or a folder by `save_codec`
+    name:str|Path='44khz', # 'tiny', a released DAC ('44khz', '24khz', '16khz'), a .pth of DAC's, a folder by `save_codec`
     device=None, # None: what accelerate finds
 ) -> Codec: # raises ValueError, FileNotFoundError, OSError (no network)
     "Load a codec, by name or from a file."
@@ -141,10 +146,12 @@ def load_codec(
     elif name in RELEASED: model = _load_released(name)
     elif path.suffix=='.pth' and path.is_file(): model = _load_pth(path)
     elif (path/'codec.json').is_file(): model = _load_ours(path)
-    elif path.exists() : raise ValueError(f'{path} is not a codec: expected a .pth in DAC\'s format or a folder with codec.json')
+    elif path.exists(): raise ValueError(f'{path} is not a codec: expected a .pth file or a folder with codec.json')
     elif path.suffix or len(path.parts)>1: raise FileNotFoundError(f'no codec at {path}')
-    else: raise ValueError(f"unknown codec '{name}': expected tiny, {', '.join(RELEASED)}, a .pth file or a folder with codec.json")
-    return as_codec(model, str(name) if name in ('tiny', *RELEASED) else path.stem, _state().device if device is None else device)
+    else: raise ValueError(f"unknown codec '{name}': expected tiny, {', '.join(RELEASED)}, a .pth file or a folder "
+                           'with codec.json')
+    if device is None: device = _state().device
+    return as_codec(model, str(name) if name in ('tiny', *RELEASED) else path.stem, device)
 
 # %% ../nbs/02_codec.ipynb #06b04925
 def _mono(wave) -> Tensor: # (W,) float32 on the CPU
@@ -183,8 +190,11 @@ def decode_codes(
     if T==0: return torch.zeros(0)
     lo,hi = int(codes.min()), int(codes.max())
     if lo<0 or hi>=codec.codebook_size:
-        raise ValueError(f'got codes from {lo} to {hi}: expected 0 to {codec.codebook_size-1}; BOS, EOS and PAD are no sound')
-    with _full_precision(): wave = codec.model.decode(codec.model.quantizer.from_codes(codes.T[None].to(codec.device))[0])[0,0]
+        raise ValueError(f'got codes from {lo} to {hi}: expected 0 to {codec.codebook_size-1}; '
+                         'BOS, EOS and PAD are no sound')
+    with _full_precision():
+        z = codec.model.quantizer.from_codes(codes.T[None].to(codec.device))[0] # (1,D,T)
+        wave = codec.model.decode(z)[0,0]
     return F.pad(wave.cpu(), (0, T*codec.hop-len(wave))) # rates that are odd lose a few samples
 
 # %% ../nbs/02_codec.ipynb #31a6acba
@@ -205,7 +215,8 @@ def _blanked(encoder:nn.Module, window:int): # yields a list; put (start, stop) 
         x, = args # fresh from a Snake, or the tape itself: safe to write into
         r = x.shape[-1]//window
         for a,b in spans: x[...,a*r:b*r] = 0
-    handles = [o.register_forward_pre_hook(blank) for o in encoder.modules() if isinstance(o, nn.Conv1d) and o.kernel_size[0]>1]
+    wide = [o for o in encoder.modules() if isinstance(o, nn.Conv1d) and o.kernel_size[0]>1]
+    handles = [o.register_forward_pre_hook(blank) for o in wide]
     try: yield spans
     finally:
         for h in handles: h.remove()
@@ -214,18 +225,18 @@ def _window(codec:Codec, batch_seconds:float|None) -> int: # frames
     halo = _reach(codec.model)[0]
     if batch_seconds is None:
         if codec.device.type!='cpu': batch_seconds = 60.
-        else: batch_seconds = min(8., 2**24/(4*codec.model.encoder_dim*codec.sample_rate)) # 16 MiB in the widest layer
+        else: batch_seconds = min(8., 2**24/(4*codec.model.encoder_dim*codec.sample_rate)) # 16 MiB a layer
         return max(int(batch_seconds*codec.frame_rate), 4*halo)
     window = int(batch_seconds*codec.frame_rate)
-    if window<=2*halo: raise ValueError(f'batch_seconds {batch_seconds} is {window} frames: expected more than {2*halo} frames, '
-                                        f'{2*halo/codec.frame_rate:.2f} s')
+    if window<=2*halo: raise ValueError(f'batch_seconds {batch_seconds} is {window} frames: expected more than '
+                                        f'{2*halo} frames, {2*halo/codec.frame_rate:.2f} s')
     return window
 
 @torch.no_grad()
 def encode_batch(
     codec:Codec,
     waves:Sequence, # waves (W,) of any lengths
-    batch_seconds:float|None=None, # window in seconds; None: what keeps a layer below 16 MiB on a CPU, 60 s on a GPU
+    batch_seconds:float|None=None, # length of the window; None: 16 MiB a layer on a CPU, 60 s on a GPU
 ) -> list[Tensor]: # (T,C) int64 for each, as `encode_audio` gives it
     "Encode clips laid end to end on a tape, by a window of one fixed length."
     waves,hop = [_mono(o) for o in waves], codec.hop
@@ -247,7 +258,8 @@ def encode_batch(
             x = tape[i*hop:(i+window)*hop].to(codec.device)[None,None]
             z = codec.model.encoder(x)[...,halo:halo+step]  # (1,D,step)
             codes.append(codec.model.quantizer(z)[1][0].T.cpu())
-    codes = torch.cat(codes) if codes else torch.zeros((0, codec.codebooks), dtype=torch.int64) # row 0 is frame `halo` of the tape
+    if not codes: return []
+    codes = torch.cat(codes) # row 0 is frame `halo` of the tape
     return [codes[s-halo:e-halo].clone() for s,e in zip(starts, ends)]
 
 # %% ../nbs/02_codec.ipynb #98102248
@@ -259,7 +271,8 @@ def audio_hash(
     except OSError: return ''
 
 def _features(codebooks:int) -> Features:
-    return Features(id=Value('string'), audio=Value('string'), split=Value('string'), frames=Value('int32'), error=Value('string'),
+    text = Value('string')
+    return Features(id=text, audio=text, split=text, frames=Value('int32'), error=text,
                     codes=List(List(Value('uint16'), length=codebooks)))
 
 def _claim_cache(out:Path, codec:Codec):
@@ -267,7 +280,8 @@ def _claim_cache(out:Path, codec:Codec):
         codebooks=codec.codebooks, codebook_size=codec.codebook_size)
     if about.is_file():
         if (found := json.loads(about.read_text()))['id']!=codec.id:
-            raise ValueError(f"{out} holds codes of codec {found['id']}, this one is {codec.id}: choose another folder")
+            raise ValueError(f"{out} holds codes of codec {found['id']}, this one is {codec.id}: "
+                             'choose another folder')
     elif out.exists() and (not out.is_dir() or any(o for o in out.iterdir() if not o.name.startswith('.'))):
         raise FileExistsError(f'{out} exists and is no code cache: choose another folder')
     else:
@@ -278,21 +292,25 @@ def _load(clip, digest, folder, sample_rate): # the wave, or one line that says 
         if not clip.audio_path: raise ValueError('no audio')
         if not digest: raise FileNotFoundError(f'{clip.audio_path}: cannot be read')
         return _mono(load_audio(folder/clip.audio_path, sample_rate))
-    except (ValueError, OSError, RuntimeError) as e: return f'{type(e).__name__}: {" ".join(str(e).split())}'.replace(f'{folder}/', '')[:200]
+    except (ValueError, OSError, RuntimeError) as e:
+        return f'{type(e).__name__}: {" ".join(str(e).split())}'.replace(f'{folder}/', '')[:200]
 
-def _write_shard(path, clips, hashes, folder, codec, batch_seconds, known): # known: audio hash -> codes that need not be made again
-    with ThreadPool(4) as pool: sounds = pool.map(lambda o: None if o[1] in known else _load(*o, folder, codec.sample_rate), zip(clips, hashes))
+def _write_shard(path, clips, hashes, folder, codec, batch_seconds, known): # known: audio hash -> codes made before
+    def sound(clip, h): return None if h in known else _load(clip, h, folder, codec.sample_rate)
+    with ThreadPool(4) as pool: sounds = pool.starmap(sound, zip(clips, hashes))
     codes = {h: known[h] for h in hashes if h in known}
-    fresh = {h: o for h,o in zip(hashes, sounds) if isinstance(o, Tensor)} # by content: the same sound twice is encoded once
-    codes |= {h: c.numpy().astype(np.uint16) for h,c in zip(fresh, encode_batch(codec, list(fresh.values()), batch_seconds))}
+    fresh = {h: o for h,o in zip(hashes, sounds) if isinstance(o, Tensor)} # the same sound twice is encoded once
+    for h,c in zip(fresh, encode_batch(codec, list(fresh.values()), batch_seconds)):
+        codes[h] = c.numpy().astype(np.uint16)
     none = np.zeros((0, codec.codebooks), np.uint16)
     with atomic_path(path) as p, ArrowWriter(path=str(p), features=_features(codec.codebooks)) as writer:
         for clip,h,o in zip(clips, hashes, sounds):
-            c = codes.get(h, none)
-            writer.write(dict(id=clip.id, audio=h, split=clip.split, frames=len(c), error=o if isinstance(o, str) else None, codes=c))
+            c,error = codes.get(h, none), o if isinstance(o, str) else None
+            writer.write(dict(id=clip.id, audio=h, split=clip.split, frames=len(c), error=error, codes=c))
         writer.finalize()
 
-def _codes_at(column, i): return column[i].values.flatten().to_numpy().reshape(-1, column.type.value_type.list_size) # (T,C) uint16
+def _codes_at(column, i): # (T,C) uint16
+    return column[i].values.flatten().to_numpy().reshape(-1, column.type.value_type.list_size)
 
 def _known_codes(paths): # audio hash -> (T,C) uint16, from files of an earlier list of clips
     known = {}
@@ -310,14 +328,15 @@ def encode_clips(
     shard_clips:int=32, # clips in one file, the most that an interruption loses
     progress:bool=True, # show a bar
 ) -> Path: # the cache; raises ValueError when it holds codes of another codec
-    "Encode every clip of a processed folder; started again, go on where it stopped. Under `accelerate launch`, share the work."
+    "Encode every clip of a processed folder, go on where an earlier run stopped, share the work among launched processes."
     folder,state = Path(folder), _state()
     out = Path(out or folder/f'codes-{codec.id}')
     clips = read_processed(folder)
     if not clips: raise ValueError(f'{folder} holds no clips: nothing to encode')
-    if all(o.audio_path is None for o in clips): raise ValueError(f'{folder} was made without audio: preprocess it again, with audio')
+    if all(o.audio_path is None for o in clips):
+        raise ValueError(f'{folder} was made without audio: preprocess it again, with audio')
     with state.main_process_first(): _claim_cache(out, codec)
-    with ThreadPool(4) as pool: hashes = pool.map(lambda o: audio_hash(folder/o.audio_path) if o.audio_path else '', clips)
+    with ThreadPool(4) as pool: hashes = pool.map(lambda o: o.audio_path and audio_hash(folder/o.audio_path) or '', clips)
     plan = {} # file name -> its clips and hashes
     for k,i in enumerate(range(0, len(clips), shard_clips)):
         part = clips[i:i+shard_clips], hashes[i:i+shard_clips]
@@ -326,7 +345,8 @@ def encode_clips(
     stale = [o for o in out.glob('*.arrow') if o.name not in plan and not o.name.startswith('.')]
     known = _known_codes(sorted(stale))
     mine = list(plan.items())[state.process_index::state.num_processes]
-    with tqdm(total=sum(len(c) for _,(c,_) in mine), unit='clip', disable=not progress or not state.is_local_main_process) as bar:
+    quiet = not progress or not state.is_local_main_process
+    with tqdm(total=sum(len(c) for _,(c,_) in mine), unit='clip', disable=quiet) as bar:
         for name,part in mine:
             if not (out/name).exists(): _write_shard(out/name, *part, folder, codec, batch_seconds, known)
             bar.update(len(part[0]))
@@ -340,7 +360,7 @@ def _finish_cache(out, names, codec):
     rows = [o for b in t for o in b.table.to_pylist()]
     rejects = [dict(id=o['id'], reason=o['error']) for o in rows if o['error']]
     frames = sum(o['frames'] for o in rows)
-    with atomic_path(out/'rejects.jsonl') as p: p.write_text(''.join(json.dumps(o)+'\n' for o in rejects), encoding='utf-8')
+    with atomic_path(out/'rejects.jsonl') as p: p.write_text(''.join(json.dumps(o)+'\n' for o in rejects))
     with atomic_path(out/'index.json') as p:
         p.write_text(json.dumps(dict(clips=len(rows), rejected=len(rejects), frames=frames,
             hours=round(frames/codec.frame_rate/3600, 4), shards=names), indent=1)+'\n')
@@ -353,9 +373,10 @@ class CodeCache:
     def __init__(self, path:str|Path):
         self.path = Path(path)
         if not (self.path/'index.json').is_file():
-            state = 'is unfinished: run dia_encode again, it goes on' if (self.path/'codec.json').is_file() else 'is no code cache: run dia_encode first'
-            raise FileNotFoundError(f'{self.path} {state}')
-        self.codec = json.loads((self.path/'codec.json').read_text()) # id, sample_rate, hop, codebooks, codebook_size
+            begun = (self.path/'codec.json').is_file()
+            raise FileNotFoundError(f'{self.path} is ' + ('unfinished: run dia_encode again, it goes on' if begun else
+                                                          'no code cache: run dia_encode first'))
+        self.codec = json.loads((self.path/'codec.json').read_text()) # id, sample_rate, hop, codebooks, ...
         self.index = json.loads((self.path/'index.json').read_text()) # clips, rejected, frames, hours, shards
         self.dataset = concatenate_datasets([Dataset.from_file(str(self.path/o)) for o in self.index['shards']])
         columns = [self.dataset.data.column(o).to_pylist() for o in ('id', 'frames', 'error')]
@@ -367,9 +388,11 @@ class CodeCache:
     def __iter__(self) -> Iterator[str]: return iter(self._rows)
     def __contains__(self, id) -> bool: return id in self._rows
     def __getitem__(self, id:str) -> Tensor: # (T,C) int64
-        if id not in self._rows: raise KeyError(f'{self.path} has no codes of clip {id}: {self.rejects.get(id, "it is not in the cache")}')
+        if id not in self._rows:
+            raise KeyError(f'{self.path} has no codes of clip {id}: {self.rejects.get(id, "it is not in the cache")}')
         return torch.from_numpy(_codes_at(self.dataset.data.column('codes'), self._rows[id]).astype(np.int64))
-    def __repr__(self): return f"CodeCache({len(self)} clips, {self.index['frames']} frames, codec {self.codec['id']})"
+    def __repr__(self):
+        return f"CodeCache({len(self)} clips, {self.index['frames']} frames, codec {self.codec['id']})"
 
 def read_codes(
     cache:str|Path, # made by `encode_clips`
@@ -378,5 +401,6 @@ def read_codes(
     "Open a code cache."
     found = CodeCache(cache)
     if codec is not None and codec.id!=found.codec['id']:
-        raise ValueError(f"{cache} holds codes of codec {found.codec['id']}, asked for {codec.id}: encode with that codec")
+        raise ValueError(f"{cache} holds codes of codec {found.codec['id']}, asked for {codec.id}: "
+                         'encode with that codec')
     return found
