@@ -18,10 +18,12 @@ from .layers import DenseGeneral
 from .model import Dia, DiaConfig
 
 # %% ../nbs/09_lora.ipynb #9b137485
-logging.getLogger('bitsandbytes.backends.cpu.ops').setLevel(logging.ERROR)   # it reports a kernel for CPUs that nobody asked for
+# bitsandbytes reports that it lacks a kernel for CPUs that nobody asked for
+logging.getLogger('bitsandbytes.backends.cpu.ops').setLevel(logging.ERROR)
 
 # %% ../nbs/09_lora.ipynb #135b3d3e
 import torch
+from huggingface_hub import snapshot_download
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.tuners.lora.layer import LoraLayer, LoraVariant
 from peft.tuners.tuners_utils import check_adapters_to_merge, check_target_module_exists
@@ -46,7 +48,8 @@ class _Magnitude(nn.Module):
 class _Dora(LoraVariant):
     "Registers `_Magnitude` with the adapter; the computation is in `LoraDenseGeneral`."
     @staticmethod
-    def init(module, adapter_name, **kw): module.lora_magnitude_vector[adapter_name] = _Magnitude(module.norms(adapter_name))
+    def init(module, adapter_name, **kw):
+        module.lora_magnitude_vector[adapter_name] = _Magnitude(module.norms(adapter_name))
 
 # %% ../nbs/09_lora.ipynb #b2f03249
 class LoraDenseGeneral(nn.Module, LoraLayer):
@@ -76,6 +79,11 @@ class LoraDenseGeneral(nn.Module, LoraLayer):
         if config.lora_bias: raise ValueError('lora_bias is set: DenseGeneral has no bias to add to')
         super().update_layer(adapter_name, r, lora_alpha, config, **kw)
 
+    def _acting(self) -> list[str]:
+        "Adapters that change the output now, beside the kernel."
+        if self.disable_adapters or self.merged: return []
+        return [o for o in self.active_adapters if o in self.lora_A]
+
     def delta(self, name:str) -> Tensor: # `(in_features, out_features)` fp32
         "The change of the kernel, before DoRA's lengths."
         return self.lora_A[name].weight.float().T @ self.lora_B[name].weight.float().T * self.scaling[name]
@@ -94,11 +102,12 @@ class LoraDenseGeneral(nn.Module, LoraLayer):
         x:Tensor, # `(..., *in_shape)`
         adapter_names=None, # PEFT's one adapter for each item of a batch; refused
     ) -> Tensor: # `(..., *out_shape)`
-        if adapter_names is not None: raise ValueError('adapter_names is not supported: use set_adapter for the whole batch')
+        if adapter_names is not None:
+            raise ValueError('adapter_names is not supported: use set_adapter for the whole batch')
         if self.disable_adapters and self.merged: self.unmerge()
-        names = [] if self.disable_adapters or self.merged else [o for o in self.active_adapters if o in self.lora_A]
+        names = self._acting()
         if not names: return self.base_layer(x)
-        x = x.contiguous()                                       # laid flat once, not once for each product
+        x = x.contiguous()   # laid flat once, not once for each product
         out = self.base_layer(x)                                 # (..., *out_shape)
         base = y = out.reshape(-1, self.out_features)
         x = x.to(out.dtype).view(-1, self.in_features)
@@ -131,7 +140,7 @@ class LoraDenseGeneral(nn.Module, LoraLayer):
     def adapted_matrix(self) -> Tensor: # `(in_features, out_features)` in the compute dtype
         "The kernel laid flat, with the active adapters in it; the layer stays as it is."
         base = self.get_base_layer()
-        names = [] if self.disable_adapters or self.merged else [o for o in self.active_adapters if o in self.lora_A]
+        names = self._acting()
         matrix = _matrix(base)
         if names:
             scale,shift = self._parts(names, matrix)
@@ -171,7 +180,8 @@ class LoraDenseGeneral(nn.Module, LoraLayer):
 # %% ../nbs/09_lora.ipynb #a2bcefcd
 def _bitsandbytes():
     try: import bitsandbytes
-    except ImportError: raise ValueError("4-bit kernels need bitsandbytes: pip install 'dia_nvtts[qlora]'") from None
+    except ImportError:
+        raise ValueError("4-bit kernels need bitsandbytes: pip install 'dia_nvtts[qlora]'") from None
     return bitsandbytes
 
 class _FourBitProduct(torch.autograd.Function):
@@ -189,8 +199,9 @@ class QuantizedDenseGeneral(DenseGeneral):
         nn.Module.__init__(self)
         self.in_shape,self.out_shape,self.compute_dtype = layer.in_shape,layer.out_shape,layer.weight.dtype
         flat = layer.weight.detach().view(self.in_features, self.out_features).T.flatten()
-        # one dimension: bitsandbytes 0.50 on the CPU unpacks two dimensions wrongly when the last is not a multiple of 64
-        self.weight = _bitsandbytes().nn.Params4bit(flat, requires_grad=False, quant_type='nf4', compress_statistics=True).to(flat.device)
+   # one dimension: on the CPU, bitsandbytes 0.50 unpacks two wrongly when the last is not a multiple of 64
+        packed = _bitsandbytes().nn.Params4bit(flat, requires_grad=False, quant_type='nf4', compress_statistics=True)
+        self.weight = packed.to(flat.device)
         self.quant_state = self.weight.quant_state
 
     def matrix(self) -> Tensor: # `(in_features, out_features)` in the compute dtype
@@ -208,7 +219,8 @@ class QuantizedDenseGeneral(DenseGeneral):
     def dequantize(self) -> DenseGeneral:
         "A plain layer with the kernel as 4 bits left it."
         plain = DenseGeneral(self.in_shape, self.out_shape, device='meta')
-        plain.weight = nn.Parameter(self.matrix().reshape(*self.in_shape, *self.out_shape).contiguous(), requires_grad=False)
+        kernel = self.matrix().reshape(*self.in_shape, *self.out_shape).contiguous()
+        plain.weight = nn.Parameter(kernel, requires_grad=False)
         return plain
 
 # %% ../nbs/09_lora.ipynb #ad8428bd
@@ -224,7 +236,8 @@ def quantize_base(
 ) -> Dia:
     "Hold the kernels of all layers in 4 bits; embeddings, norms and the head stay as they are."
     _bitsandbytes()
-    if any(o.is_meta for o in model.parameters()): raise ValueError('model is on the meta device: load weights before quantising them')
+    if any(o.is_meta for o in model.parameters()):
+        raise ValueError('model is on the meta device: load weights before quantising them')
     return _replace(model, DenseGeneral, QuantizedDenseGeneral)
 
 def dequantize_base(
@@ -265,7 +278,7 @@ def add_lora(
     r:int=16, # rank
     alpha:float=32, # the change is scaled by `alpha/r`
     dropout:float=0., # of adapter inputs while training, 0 to 1
-    targets:str|Sequence[str]='all', # 'all', 'attention', 'decoder', a regular expression of whole names, or a list of names
+    targets:str|Sequence[str]='all', # 'all', 'attention', 'decoder', a regular expression of whole names, or names
     use_rslora:bool=False, # scale by `alpha/sqrt(r)`
     use_dora:bool=False, # train the length of each kernel column beside its direction
     modules_to_save:Sequence[str]=(), # trained whole and saved too: 'embeddings', 'head', or names of modules
@@ -276,25 +289,28 @@ def add_lora(
     if r < 1: raise ValueError(f'r is {r}: expected a rank of at least 1')
     if not 0 <= dropout < 1: raise ValueError(f'dropout is {dropout}: expected 0 to less than 1')
     targets = TARGETS.get(targets, targets) if isinstance(targets, str) else list(targets)
-    config = LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, use_rslora=use_rslora,
-                        use_dora=use_dora, modules_to_save=_saved_modules(_dia(model), modules_to_save) or None, **kw)
+    whole = _saved_modules(_dia(model), modules_to_save) or None
+    config = LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets, modules_to_save=whole,
+                        use_rslora=use_rslora, use_dora=use_dora, **kw)
     if not any(check_target_module_exists(config, o) for o in _kernels(model)):
         raise ValueError(f'targets {targets!r} match no kernel: expected {", ".join(TARGETS)} or a pattern for names such as '
                          'decoder.layers.0.mlp.wo')
     if isinstance(model, PeftModel):
-        if name in model.peft_config: raise ValueError(f'there is an adapter {name!r} already: give another name')
+        if name in model.peft_config:
+            raise ValueError(f'there is an adapter {name!r} already: give another name')
         model.add_adapter(name, config)
         return model
     return get_peft_model(model, config, adapter_name=name)
 
 def _saved_modules(model, names):
     "Names of modules for 'embeddings' and 'head', checked."
-    groups = {'embeddings': ['encoder.embedding', *(f'decoder.embeddings.{c}' for c in range(model.config.codebooks))],
-              'head': ['decoder.logits_dense']}
+    tables = [f'decoder.embeddings.{c}' for c in range(model.config.codebooks)]
+    groups = {'embeddings': ['encoder.embedding', *tables], 'head': ['decoder.logits_dense']}
     names = [o for name in names for o in groups.get(name, [name])]
     known = dict(model.named_modules())
     for o in names:
-        if o not in known: raise ValueError(f'modules_to_save names {o!r}: expected embeddings, head or the full name of a module')
+        if o not in known:
+            raise ValueError(f'modules_to_save names {o!r}: expected embeddings, head or the full name of a module')
     return names
 
 # %% ../nbs/09_lora.ipynb #93d1fe97
@@ -302,7 +318,8 @@ def merge_adapter(
     model:PeftModel, # taken apart: use what is returned
 ) -> Dia: # plain, its kernels changed
     "Fold the active adapters into the kernels."
-    if not isinstance(model, PeftModel): raise ValueError(f'got a {type(model).__name__}: expected a model with an adapter')
+    if not isinstance(model, PeftModel):
+        raise ValueError(f'got a {type(model).__name__}: expected a model with an adapter')
     return dequantize_base(model.merge_and_unload())
 
 # %% ../nbs/09_lora.ipynb #18243abf
@@ -313,8 +330,9 @@ def base_record(
     config:DiaConfig,
 ) -> dict: # goes into `auto_mapping` of `adapter_config.json`
     "Generation and shape of the model an adapter was made for."
-    halves = {k:{o:getattr(v, o) for o in _SHAPE if hasattr(v, o)} for k,v in (('encoder',config.encoder), ('decoder',config.decoder))}
-    return dict(base_model_class='Dia', parent_library='dia_nvtts.model', cross_attention_rope=config.cross_attention_rope, shape=halves)
+    sizes = lambda half: {o:getattr(half, o) for o in _SHAPE if hasattr(half, o)}
+    return dict(base_model_class='Dia', parent_library='dia_nvtts.model', cross_attention_rope=config.cross_attention_rope,
+                shape=dict(encoder=sizes(config.encoder), decoder=sizes(config.decoder)))
 
 def save_adapter(
     model:PeftModel,
@@ -322,14 +340,17 @@ def save_adapter(
     name:str|None=None, # which adapter; default the active one
 ):
     "Write an adapter as `adapter_config.json` and `adapter_model.safetensors`, whole or not at all."
-    if not isinstance(model, PeftModel): raise ValueError(f'got a {type(model).__name__}: expected a model with an adapter')
+    if not isinstance(model, PeftModel):
+        raise ValueError(f'got a {type(model).__name__}: expected a model with an adapter')
     name = name or model.active_adapter
-    if name not in model.peft_config: raise ValueError(f'there is no adapter {name!r}: expected one of {", ".join(model.peft_config)}')
+    if name not in model.peft_config:
+        raise ValueError(f'there is no adapter {name!r}: expected one of {", ".join(model.peft_config)}')
     weights = get_peft_model_state_dict(model, adapter_name=name, save_embedding_layers=False)
     config = copy.copy(model.peft_config[name])
     config.inference_mode = True
+    weights = {k:v.detach().cpu().contiguous() for k,v in weights.items()}
     with atomic_path(folder, folder=True) as tmp:
-        save_file({k:v.detach().cpu().contiguous() for k,v in weights.items()}, tmp/'adapter_model.safetensors', {'format':'pt'})
+        save_file(weights, tmp/'adapter_model.safetensors', {'format':'pt'})
         config.save_pretrained(str(tmp), auto_mapping_dict=base_record(_dia(model).config))
 
 # %% ../nbs/09_lora.ipynb #f151e7ab
@@ -339,17 +360,20 @@ def read_adapter_config(
     "The configuration of an adapter; raise `FileNotFoundError` when `folder` holds none."
     folder = Path(folder)
     for o in 'adapter_config.json','adapter_model.safetensors':
-        if not (folder/o).is_file(): raise FileNotFoundError(f'{folder} holds no {o}: expected the folder of an adapter')
+        if not (folder/o).is_file():
+            raise FileNotFoundError(f'{folder} holds no {o}: expected the folder of an adapter')
     return json.loads((folder/'adapter_config.json').read_text())
 
 def _weight_shapes(folder) -> dict[str,tuple]:
-    with safe_open(Path(folder)/'adapter_model.safetensors', 'pt') as f: return {k:tuple(f.get_slice(k).get_shape()) for k in f.keys()}
+    with safe_open(Path(folder)/'adapter_model.safetensors', 'pt') as f:
+        return {k:tuple(f.get_slice(k).get_shape()) for k in f.keys()}
 
 def _check_base(model, folder, cross_attention_rope):
     "Raise `ValueError` when the adapter in `folder` was made for another model than `model`."
     found,mine = read_adapter_config(folder),base_record(_dia(model).config)
     record = found.get('auto_mapping') or {}
-    rope,gen = record.get('cross_attention_rope', cross_attention_rope),lambda o: 'first release' if o else '0626'
+    rope = record.get('cross_attention_rope', cross_attention_rope)
+    gen = lambda o: 'first release' if o else '0626'
     if rope is None:
         raise ValueError(f'{folder} does not say for which generation of Dia it was made: pass cross_attention_rope=True '
                          '(first release) or False (0626)')
@@ -363,7 +387,8 @@ def _check_base(model, folder, cross_attention_rope):
     kernels,config = _kernels(model),LoraConfig.from_pretrained(str(folder))
     expected = {o for o in kernels if check_target_module_exists(config, o)}
     shapes = _weight_shapes(folder)
-    adapted = {k.removeprefix('base_model.model.').removesuffix('.lora_A.weight') for k in shapes if k.endswith('.lora_A.weight')}
+    names = [k.removeprefix('base_model.model.') for k in shapes]
+    adapted = {o.removesuffix('.lora_A.weight') for o in names if o.endswith('.lora_A.weight')}
     if adapted != expected:
         raise ValueError(f'{folder} adapts {len(adapted)} kernels, its targets match {len(expected)} of this model, '
                          f'the first difference is {sorted(adapted ^ expected)[0]}')
@@ -371,23 +396,34 @@ def _check_base(model, folder, cross_attention_rope):
         ours = kernels[o].in_features,kernels[o].out_features
         theirs = (shapes.get(f'base_model.model.{o}.lora_{k}.weight', (0,0)) for k in 'AB')
         theirs = next(theirs)[1],next(theirs)[0]
-        if ours != theirs: raise ValueError(f'{folder} adapts {o} with {theirs} inputs and outputs, this model has {ours}')
+        if ours != theirs:
+            raise ValueError(f'{folder} adapts {o} with {theirs} inputs and outputs, this model has {ours}')
+
+def _fetch(source) -> Path:
+    "The folder itself, or the files of an adapter on the hub."
+    if Path(source).exists() or not re.fullmatch(r'[\w.-]+/[\w.-]+', str(source)): return Path(source)
+    try: return Path(snapshot_download(str(source), allow_patterns=['adapter_config.json','adapter_model.safetensors']))
+    except Exception as e:
+        raise OSError(f'{source} is not a folder here and cannot be fetched from the hub: {str(e).splitlines()[0]}') from None
 
 def load_adapter(
     model:Dia|PeftModel, # changed in place
-    folder:str|Path, # from `save_adapter` or PEFT
+    folder:str|Path, # from `save_adapter` or PEFT; or the id of one on the hub, such as `someone/dia-laughs`
     name:str='default', # what to call the adapter
     trainable:bool=False, # go on training
     scale:float=1., # multiplies what the adapter adds; 0 is the base model
     cross_attention_rope:bool|None=None, # generation, when the folder does not name it
 ) -> PeftModel: # with this adapter active
     "Put the adapter in `folder` on `model`; raise `ValueError` when it was made for another generation or shape."
+    folder = _fetch(folder)
     _check_base(model, folder, cross_attention_rope)
     if isinstance(model, PeftModel):
-        if name in model.peft_config: raise ValueError(f'there is an adapter {name!r} already: give another name')
+        if name in model.peft_config:
+            raise ValueError(f'there is an adapter {name!r} already: give another name')
         model.load_adapter(str(folder), name, is_trainable=trainable, torch_device='cpu')
         model.set_adapter(name)
-    else: model = PeftModel.from_pretrained(model, str(folder), name, is_trainable=trainable, torch_device='cpu')
+    else:
+        model = PeftModel.from_pretrained(model, str(folder), name, is_trainable=trainable, torch_device='cpu')
     return scale_adapter(model, scale, name)
 
 def scale_adapter(
@@ -411,10 +447,12 @@ def _module_from_hf(name:str) -> str:
 def _read_adapter(folder):
     "Configuration, adapter weights as `{(module, leaf): tensor}`, and weights of modules that were saved whole."
     config,low,whole = read_adapter_config(folder),{},{}
-    if config.get('peft_type') != 'LORA': raise ValueError(f'{folder} holds a {config.get("peft_type")} adapter: expected LORA')
+    if config.get('peft_type') != 'LORA':
+        raise ValueError(f'{folder} holds a {config.get("peft_type")} adapter: expected LORA')
     for k,v in load_file(Path(folder)/'adapter_model.safetensors').items():
         m = _LORA_KEY.fullmatch(k)
-        if m and 'embedding' in m['leaf']: raise ValueError(f'{folder} has LoRA on the embedding {m["module"]}: expected kernels only')
+        if m and 'embedding' in m['leaf']:
+            raise ValueError(f'{folder} has LoRA on the embedding {m["module"]}: expected kernels only')
         if m: low[m['module'],m['leaf']] = v
         else: whole[k.removeprefix('base_model.model.')] = v
     return config,low,whole
@@ -431,9 +469,10 @@ def _spelled_out(config, modules, rename):
             'exclude_modules': None, 'layers_to_transform': None, 'layers_pattern': None}
 
 def _write_adapter(out, config, low, whole):
-    state = {f'base_model.model.{m}.{leaf}':v for (m,leaf),v in low.items()} | {f'base_model.model.{k}':v for k,v in whole.items()}
+    state = {f'{m}.{leaf}':v for (m,leaf),v in low.items()} | whole
+    state = {f'base_model.model.{k}':v.contiguous() for k,v in state.items()}
     with atomic_path(out, folder=True) as tmp:
-        save_file({k:v.contiguous() for k,v in state.items()}, tmp/'adapter_model.safetensors', {'format':'pt'})
+        save_file(state, tmp/'adapter_model.safetensors', {'format':'pt'})
         (tmp/'adapter_config.json').write_text(json.dumps(config, indent=2, sort_keys=True))
 
 def adapter_to_hf(
@@ -453,34 +492,37 @@ def adapter_to_hf(
     config['modules_to_save'] = sorted({_module_to_hf(o) for o in config.get('modules_to_save') or []}) or None
     config['auto_mapping'] = {**record, 'base_model_class':'DiaForConditionalGeneration',
                               'parent_library':'transformers.models.dia.modeling_dia'}
-    order = lambda k: (k.startswith('decoder.embeddings.'), int(k.split('.')[2]) if k.startswith('decoder.embeddings.') else 0)
-    _write_adapter(out, config, {(_module_to_hf(m),leaf):v for (m,leaf),v in low.items()}, to_hf({k:whole[k] for k in sorted(whole, key=order)}))
+    whole = {k:whole[k] for k in sorted(whole, key=lambda k: (len(k), k))}   # embeddings in order, 10 after 9
+    _write_adapter(out, config, {(_module_to_hf(m),leaf):v for (m,leaf),v in low.items()}, to_hf(whole))
 
 def adapter_from_hf(
     folder:str|Path, # an adapter that PEFT made on `DiaForConditionalGeneration`
     out:str|Path, # replaced as a whole
-    config:DiaConfig|None=None, # of its base model; needed for a head or embeddings that were saved whole elsewhere
+    config:DiaConfig|None=None, # of its base model; needed when a head or embeddings were trained elsewhere
 ):
     "Turn an adapter of transformers' Dia into one of ours, of the 0626 generation."
     read,low,whole = _read_adapter(folder)
     record = read.get('auto_mapping') or {}
     shape = base_record(config)['shape'] if config else record.get('shape')
-    if whole and not shape: raise ValueError(f'{folder} trains {", ".join(sorted(whole))} whole: pass the config of its base model')
+    if whole and not shape:
+        raise ValueError(f'{folder} trains {", ".join(sorted(whole))} whole: pass the config of its base model')
     ours,C = {},shape and shape['decoder']['num_channels']
     for k,v in whole.items():
         module = k.removesuffix('.weight')
         if module == 'logits_dense': ours['decoder.logits_dense.weight'] = v.T.reshape(v.shape[1], C, -1)
-        elif module == 'model.decoder.embeddings.embed': ours.update({f'decoder.embeddings.{c}.weight':t.clone() for c,t in enumerate(v.chunk(C))})
+        elif module == 'model.decoder.embeddings.embed':
+            ours.update({f'decoder.embeddings.{c}.weight':t.clone() for c,t in enumerate(v.chunk(C))})
         elif module == 'model.encoder.embedding' or 'norm' in module: ours[k.removeprefix('model.')] = v
         else: raise ValueError(f'{folder} trains {module} whole: expected embeddings, norms or the head')
     new = _spelled_out(read, {m for m,_ in low}, _module_from_hf)
     new['modules_to_save'] = sorted(o.removesuffix('.weight') for o in ours) or None
-    new['auto_mapping'] = dict(base_model_class='Dia', parent_library='dia_nvtts.model', cross_attention_rope=False, **({'shape':shape} if shape else {}))
+    new['auto_mapping'] = dict(base_model_class='Dia', parent_library='dia_nvtts.model', cross_attention_rope=False)
+    if shape: new['auto_mapping']['shape'] = shape
     _write_adapter(out, new, {(_module_from_hf(m),leaf):v for (m,leaf),v in low.items()}, ours)
 
 # %% ../nbs/09_lora.ipynb #986add72
-PARTS = {'everything':'.*', 'encoder':r'encoder\..*', 'decoder':r'decoder\..*', 'embeddings':r'encoder\.embedding\..*|decoder\.embeddings\..*',
-         'head':r'decoder\.logits_dense\..*'}
+PARTS = {'everything':'.*', 'encoder':r'encoder\..*', 'decoder':r'decoder\..*',
+         'embeddings':r'encoder\.embedding\..*|decoder\.embeddings\..*', 'head':r'decoder\.logits_dense\..*'}
 
 def select_trainable(
     model:Dia,
