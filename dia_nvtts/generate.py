@@ -42,7 +42,7 @@ def token_probabilities(
         guided[...,0,eos].masked_fill_(guided[...,0,:eos].amax(-1) >= guided[...,0,eos], -torch.inf)
         cond = guided
     spare = guided[...,:eos].argmax(-1, keepdim=True)
-    ids = torch.cat([guided.topk(min(top_k or V, V), sorted=False).indices, spare], -1)         # (...,C,k+1)
+    ids = torch.cat([guided.topk(min(top_k or V, V), sorted=False).indices, spare], -1)   # (...,C,k+1)
     values = cond.gather(-1, ids)
     allowed = ids < eos
     allowed[...,0,:] |= ids[...,0,:] == eos
@@ -63,7 +63,7 @@ def draw(
 ) -> Tensor: # `(...)` tokens
     "Draw one token by each number of `u`."
     passed = probs.cumsum(-1) <= u[...,None]*probs.sum(-1, keepdim=True)
-    n = torch.minimum(passed.sum(-1), (probs>0).sum(-1)-1)                                # stay within what may be drawn
+    n = torch.minimum(passed.sum(-1), (probs>0).sum(-1)-1)   # stay within what may be drawn
     return ids.gather(-1, n[...,None])[...,0]
 
 def _uniform(seeds, rows, C):
@@ -73,7 +73,8 @@ def _uniform(seeds, rows, C):
 def _seeds(seed, B):
     if seed is None: return torch.randint(2**31, (B,)).tolist()
     if isinstance(seed, int): return [seed]*B
-    if len(seed) != B: raise ValueError(f'got {len(seed)} seeds for {B} scripts: expected one for all or one for each')
+    if len(seed) != B:
+        raise ValueError(f'got {len(seed)} seeds for {B} scripts: expected one for all or one for each')
     return list(seed)
 
 # %% ../nbs/11_generate.ipynb #3fa9b520
@@ -113,10 +114,15 @@ def _product(*layers):
             product = lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, None, 'none', [], '')
             product(torch.zeros(1, len(w), dtype=w.dtype))
             return product
-        except RuntimeError: pass                                            # this CPU or dtype has no such kernel
+        except RuntimeError: pass   # this CPU or dtype has no such kernel
     return lambda x: x @ w
 
 # %% ../nbs/11_generate.ipynb #112d1a12
+def _turn(x, cosine, sine):
+    "Rotate heads `(n,N,H)` of one row; `sine` is negative in the first half."
+    x32 = x.float()
+    return torch.addcmul(x32*cosine, x32.roll(x.shape[-1]//2, -1), sine).to(x.dtype)
+
 class RowDecoder:
     "The decoder for one row at a time: `B` scripts, then the same without script when `guided`."
     def __init__(self,
@@ -132,10 +138,12 @@ class RowDecoder:
         self.B,self.n,self.mask = B,2 if guided else 1,(ids > 0).to(device)
         self.text = dia.decoder.text_keys_values(dia.encode(ids.to(device), self.mask))
         one = self.mask[:1,:1]
-        self.silent = dia.decoder.text_keys_values(dia.encode(torch.zeros_like(ids[:1,:1]).to(device), one)) if guided else None
+        nothing = torch.zeros_like(one, dtype=torch.long)
+        self.silent = dia.decoder.text_keys_values(dia.encode(nothing, one)) if guided else None
         self.cache = KeyValueCache(c, self.n*B, rows, device, dia.dtype)
         self.cosine,self.sine = self._turns(rows, c.head_dim)
-        if dia.config.cross_attention_rope: self.cross_cosine,self.cross_sine = self._turns(rows, c.cross_head_dim)
+        if dia.config.cross_attention_rope:
+            self.cross_cosine,self.cross_sine = self._turns(rows, c.cross_head_dim)
         self.table = torch.cat([_active(o).weight for o in dia.decoder.embeddings])        # (C*V,D)
         self.offsets = torch.arange(c.num_channels, device=device)*c.vocab_size
         self.head = _product(dia.decoder.logits_dense)
@@ -149,11 +157,13 @@ class RowDecoder:
     def _layer(self, i, o):
         s,x = o.self_attention,o.cross_attention
         cross_out,constant = _product(x.o_proj),None
-        if self.silent:                                                      # one value for each query head, through o_proj
-            v = self.silent[i][1].repeat_interleave(self.config.cross_num_attention_heads//self.config.cross_num_key_value_heads, 1)
+        if self.silent:   # one value for each query head, through o_proj
+            v,c = self.silent[i][1],self.config
+            v = v.repeat_interleave(c.cross_num_attention_heads//c.cross_num_key_value_heads, 1)
             constant = cross_out(v.reshape(1, -1))
-        return (o.pre_sa_norm, _product(s.q_proj, s.k_proj, s.v_proj), _product(s.o_proj), o.pre_ca_norm, _product(x.q_proj), cross_out,
-                constant, o.pre_mlp_norm, _product(o.mlp.wi_fused), _product(o.mlp.wo))
+        return (o.pre_sa_norm, _product(s.q_proj, s.k_proj, s.v_proj), _product(s.o_proj),
+                o.pre_ca_norm, _product(x.q_proj), cross_out, constant,
+                o.pre_mlp_norm, _product(o.mlp.wi_fused), _product(o.mlp.wo))
 
     def prefill(self, tokens:Tensor): # `(B,T,C)` rows 0..T-1
         "Fill the cache with rows that are known, all at once."
@@ -169,18 +179,18 @@ class RowDecoder:
     ) -> tuple[Tensor,Tensor|None]: # logits `(B,C,V)` fp32 of the row after it, with script and without
         c,B,n,t = self.config,self.B,self.n*self.B,self.cache.used
         N,K,H = c.num_attention_heads,c.num_key_value_heads,c.head_dim
-        turn = lambda x,cos,sin: torch.addcmul(x.float()*cos[t], x.float().roll(x.shape[-1]//2, -1), sin[t]).to(x.dtype)
+        NC,KC,HC = c.cross_num_attention_heads,c.cross_num_key_value_heads,c.cross_head_dim
         mask = None if self.mask.all() else self.mask[:,None,None]
-        x = F.embedding(tokens + self.offsets, self.table).sum(1).repeat(self.n, 1)                                   # (n,D)
+        x = F.embedding(tokens + self.offsets, self.table).sum(1).repeat(self.n, 1)   # (n,D)
         for i,(norm1,qkv,out,norm2,cross_q,cross_out,constant,norm3,wi,wo) in enumerate(self.layers):
             h = qkv(norm1(x)).view(n, N+2*K, H)
-            q,k = turn(h[:,:N+K], self.cosine, self.sine).split([N,K], 1)
-            keys,values = self.cache.put(i, (k[:,:,None], h[:,N+K:,None]))                                              # (n,K,t+1,H)
+            q,k = _turn(h[:,:N+K], self.cosine[t], self.sine[t]).split([N,K], 1)
+            keys,values = self.cache.put(i, (k[:,:,None], h[:,N+K:,None]))   # (n,K,t+1,H)
             a = F.scaled_dot_product_attention(q.view(n, K, N//K, H), keys, values, scale=1.)
             x = x + out(a.reshape(n, N*H))
-            q = cross_q(norm2(x[:B])).view(B, c.cross_num_attention_heads, c.cross_head_dim)
-            if self.dia.config.cross_attention_rope: q = turn(q, self.cross_cosine, self.cross_sine)
-            a = F.scaled_dot_product_attention(q.view(B, c.cross_num_key_value_heads, -1, c.cross_head_dim), *self.text[i], mask, scale=1.)
+            q = cross_q(norm2(x[:B])).view(B, NC, HC)
+            if self.dia.config.cross_attention_rope: q = _turn(q, self.cross_cosine[t], self.cross_sine[t])
+            a = F.scaled_dot_product_attention(q.view(B, KC, NC//KC, HC), *self.text[i], mask, scale=1.)
             x[:B] += cross_out(a.reshape(B, -1))
             if constant is not None: x[B:] += constant
             gate,up = wi(norm3(x)).view(n, 2, -1).unbind(1)
@@ -194,17 +204,20 @@ def _check_texts(texts, config):
     most = config.encoder.max_position_embeddings
     for i,t in enumerate(texts):
         if not len(t): raise ValueError(f'script {i} is empty: expected at least one byte')
-        if len(t) > most: raise ValueError(f'script {i} has {len(t):,} bytes, the model reads at most {most:,}: cut it by {len(t)-most}')
+        if len(t) > most:
+            raise ValueError(f'script {i} has {len(t):,} bytes, the model reads at most {most:,}: cut it by {len(t)-most}')
         if not 0 < min(t) <= max(t) < config.encoder.vocab_size:
             raise ValueError(f'script {i} has bytes {min(t)} to {max(t)}: expected 1 to {config.encoder.vocab_size-1}')
 
 def _check_prompts(prompts, B, config):
     prompts = [None]*B if prompts is None else list(prompts)
-    if len(prompts) != B: raise ValueError(f'got {len(prompts)} prompts for {B} scripts: expected one or None for each')
+    if len(prompts) != B:
+        raise ValueError(f'got {len(prompts)} prompts for {B} scripts: expected one or None for each')
     C,out = config.codebooks,[]
     for i,p in enumerate(prompts):
         p = torch.zeros(0, C, dtype=torch.long) if p is None else torch.as_tensor(p).long().cpu()
-        if p.ndim != 2 or p.shape[1] != C: raise ValueError(f'prompt {i} has shape {tuple(p.shape)}: expected (T,{C})')
+        if p.ndim != 2 or p.shape[1] != C:
+            raise ValueError(f'prompt {i} has shape {tuple(p.shape)}: expected (T,{C})')
         if len(p) and not 0 <= p.min() <= p.max() < config.eos_token_id:
             raise ValueError(f'prompt {i} has codes {p.min()} to {p.max()}: expected 0 to {config.eos_token_id-1}')
         out.append(p)
@@ -212,7 +225,8 @@ def _check_prompts(prompts, B, config):
 
 def _check_settings(guidance, temperature, top_p, top_k, max_rows):
     if not math.isfinite(guidance): raise ValueError(f'guidance is {guidance}: expected a number')
-    if not 0 <= temperature < math.inf: raise ValueError(f'temperature is {temperature}: expected 0 or more')
+    if not 0 <= temperature < math.inf:
+        raise ValueError(f'temperature is {temperature}: expected 0 or more')
     if not 0 < top_p <= 1: raise ValueError(f'top_p is {top_p}: expected above 0, to 1')
     if top_k is not None and top_k < 1: raise ValueError(f'top_k is {top_k}: expected at least 1, or None')
     if max_rows < 1: raise ValueError(f'max_rows is {max_rows}: expected at least 1')
@@ -233,15 +247,17 @@ def generate_codes(
     "Speak `texts`, each until the model ends it or `max_rows` are full."
     dia = model.get_base_model() if hasattr(model, 'get_base_model') else model
     config,device,B = dia.config,dia.device,len(texts)
+    eos = config.eos_token_id
     _check_settings(guidance, temperature, top_p, top_k, max_rows)
     if not B: return []
     _check_texts(texts, config)
     prompts = _check_prompts(prompts, B, config)
     max_rows = min(max_rows, config.decoder.max_position_embeddings)
-    lengths,delay = torch.tensor([len(p) for p in prompts], device=device),torch.tensor(config.delay_pattern, device=device)
-    frames = (torch.full_like(lengths, max_rows-config.max_delay-1)).maximum(lengths)   # prompt and new ones, until an EOS lowers it
-    last = lambda: int((frames + config.max_delay).masked_fill(frames <= lengths, 0).max())       # the row of the last code
-    end,start = last(),int(lengths.min())                                               # rows 0..start are known to all
+    lengths = torch.tensor([len(p) for p in prompts], device=device)
+    delay = torch.tensor(config.delay_pattern, device=device)
+    frames = torch.full_like(lengths, max_rows-config.max_delay-1).maximum(lengths)     # with the prompt; an EOS lowers it
+    def last(): return int((frames + config.max_delay).masked_fill(frames <= lengths, 0).max())     # row of the last code
+    end,start = last(),int(lengths.min())   # rows 0..start are known to all
     tokens,known = (o.to(device) for o in _known_rows(prompts, config, end+1))
     u = _uniform(_seeds(seed, B), config.decoder.max_position_embeddings, config.codebooks).to(device)
     was_training = dia.training
@@ -253,16 +269,17 @@ def generate_codes(
             if start: decoder.prefill(tokens[:,:start])
         for t in range(start+1, end+1):
             cond,uncond = decoder.step(tokens[:,t-1])
-            ids,probs = token_probabilities(cond, uncond, config.eos_token_id, guidance, temperature or 1., top_p if temperature else 1.,
-                                            top_k, config.cross_attention_rope)
+            ids,probs = token_probabilities(cond, uncond, eos, guidance, temperature or 1., top_p if temperature else 1., top_k,
+                                            config.cross_attention_rope)
             row = draw(ids, probs, u[:,t]) if temperature else ids[...,0]
-            frame = t-1-delay                                                           # (C,) which frame stands in this row
-            ended = (row[:,0]==config.eos_token_id) & (frame[0]>=lengths) & (frame[0]<frames)
+            frame = t-1-delay   # (C,) which frame stands in this row
+            ended = (row[:,0]==eos) & (frame[0]>=lengths) & (frame[0]<frames)
             frames = torch.where(ended, frame[0], frames)
-            row = row.where(frame < frames[:,None], torch.where(frame == frames[:,None], config.eos_token_id, config.pad_token_id))
+            end_or_pad = torch.where(frame == frames[:,None], eos, config.pad_token_id)
+            row = row.where(frame < frames[:,None], end_or_pad)
             tokens[:,t] = tokens[:,t].where(known[:,t], row)
             bar.update()
-            if (device.type=='cpu' or t%16==0) and t >= last(): break                   # looking makes a GPU wait
+            if (device.type=='cpu' or t%16==0) and t >= last(): break   # looking makes a GPU wait
     finally:
         bar.close()
         dia.train(was_training)
@@ -289,12 +306,16 @@ def check_script(
 ) -> list[str]: # one line each, empty when all is well
     "What is unusual about `script` for Dia."
     notes,speakers,guess = [],_SPEAKER.findall(script),guess_seconds(script)
-    if not script.lstrip().startswith('[S1]'): notes.append('does not start with [S1]: Dia was trained on scripts that do')
-    if any(a==b for a,b in zip(speakers, speakers[1:])): notes.append('has the same speaker twice in a row: speakers should alternate')
+    if not script.lstrip().startswith('[S1]'):
+        notes.append('does not start with [S1]: Dia was trained on scripts that do')
+    if any(a==b for a,b in zip(speakers, speakers[1:])):
+        notes.append('has the same speaker twice in a row: speakers should alternate')
     if guess < seconds[0]: notes.append(f'takes about {guess:.0f} s: below {seconds[0]} s Dia adds noises')
     if guess > seconds[1]: notes.append(f'takes about {guess:.0f} s: above {seconds[1]} s Dia hurries')
-    if unknown := sorted(set(_ANY_TAG.findall(script)) - set(tags)): notes.append(f'has {", ".join(unknown)}: known tags are {", ".join(tags)}')
-    if any(is_symbol(o) for o in script): notes.append('has emoji, which Dia reads as bytes: pass it through to_script first')
+    unknown = sorted(set(_ANY_TAG.findall(script)) - set(tags))
+    if unknown: notes.append(f'has {", ".join(unknown)}: known tags are {", ".join(tags)}')
+    if any(is_symbol(o) for o in script):
+        notes.append('has emoji, which Dia reads as bytes: pass it through to_script first')
     return notes
 
 # %% ../nbs/11_generate.ipynb #c42417b2
@@ -305,11 +326,12 @@ def _pieces(script, most):
         if _SPEAKER.fullmatch(part): speaker = part
         elif part.strip(): out.append((speaker, part.strip()))
     for at in (r'(?<=[.!?…])[\'"”’)]*\s+(?!\()', r'(?<=[,;:—–])\s+', r'\s+(?![^(]*\))'):
-        out = [(s,o) for s,text in out for o in ([text] if guess_seconds(text) <= most else _cut(text, at, most))]
+        out = [(s,o) for s,text in out for o in _cut(text, at, most)]
     return out
 
 def _cut(text, pattern, most):
     "Cut `text` behind matches of `pattern` into as few parts of at most `most` seconds as go in order."
+    if guess_seconds(text) <= most: return [text]
     ends = [m.end() for m in re.finditer(pattern, text)]
     parts,start = [],0
     for a,b in zip(ends, [*ends[1:], len(text)]):
@@ -336,14 +358,15 @@ def split_script(
 def _prompt_for(part, spoken):
     "Of earlier parts `(script, codes)`, the one that should lend its voices to `part`."
     speakers = set(_SPEAKER.findall(part))
-    return next((o for o in reversed(spoken) if speakers <= set(_SPEAKER.findall(o[0]))), spoken[-1] if spoken else None)
+    same = [o for o in spoken if speakers <= set(_SPEAKER.findall(o[0]))]
+    return (same or spoken or [None])[-1]
 
 def _as_codes(codec, prompt, codebooks):
     "A voice prompt as codes: those given, or a waveform `(W,)` encoded."
     prompt = torch.as_tensor(prompt)
     if prompt.is_floating_point() and prompt.ndim == 1: return encode_audio(codec, prompt)
     if prompt.ndim == 2 and prompt.shape[1] == codebooks: return prompt.long()
-    raise ValueError(f'voice prompt has shape {tuple(prompt.shape)}: expected codes (T,{codebooks}) or a waveform (W,) at the rate of the codec')
+    raise ValueError(f'voice prompt has shape {tuple(prompt.shape)}: expected codes (T,{codebooks}) or a waveform (W,)')
 
 def speak(
     model, # a `Dia`, or a PEFT model around one
@@ -359,18 +382,22 @@ def speak(
     dia = model.get_base_model() if hasattr(model, 'get_base_model') else model
     C,V = dia.config.codebooks,dia.config.eos_token_id
     if (codec.codebooks,codec.codebook_size) != (C,V):
-        raise ValueError(f'codec has {codec.codebooks} codebooks of {codec.codebook_size} codes, the model {C} of {V}: use the codec it was trained with')
+        raise ValueError(f'codec has {codec.codebooks} codebooks of {codec.codebook_size} codes, the model {C} of {V}: '
+                         'use the codec it was trained with')
     if not script.strip(): raise ValueError('script is empty: expected words such as "[S1] Hello."')
-    if (prompt is None) != (prompt_script is None): raise ValueError('got a voice prompt without its words, or words without it: give both')
-    long = part_seconds is not None and (guess_seconds(script) > 20 or len(script.encode()) > dia.config.encoder.max_position_embeddings)
+    if (prompt is None) != (prompt_script is None):
+        raise ValueError('got a voice prompt without its words, or words without it: give both')
+    most = dia.config.encoder.max_position_embeddings
+    long = part_seconds is not None and (guess_seconds(script) > 20 or len(script.encode()) > most)
     parts = split_script(script, part_seconds) if long else [script]
     notes = [n for n in check_script(script) if not (long and 'hurries' in n)] if check else []
     for note in notes: warnings.warn(f'the script {note}', stacklevel=2)
-    spoken = []
+    spoken,mine = [],None if prompt is None else (prompt_script, _as_codes(codec, prompt, C))
     for part in parts:
-        voice = (prompt_script, _as_codes(codec, prompt, C)) if prompt is not None else _prompt_for(part, spoken)
+        voice = mine or _prompt_for(part, spoken)
         words = f'{voice[0]} {part}' if voice else part
         codes = generate_codes(model, [encode_text(words)], prompts=[voice[1]] if voice else None, **kw)[0]
         if len(codes): spoken.append((part, codes))
-    if not spoken: raise ValueError('nothing was generated: the model ended at once; try another seed, a longer script or a higher max_rows')
+    if not spoken:
+        raise ValueError('nothing was generated, the model ended at once: try another seed, a longer script or more max_rows')
     return decode_codes(codec, torch.cat([o for _,o in spoken])),codec.sample_rate
