@@ -136,6 +136,7 @@ class RowDecoder:
         ids = torch.zeros(B, S, dtype=torch.long)
         for b,t in enumerate(texts): ids[b,:len(t)] = torch.tensor(t)
         self.B,self.n,self.mask = B,2 if guided else 1,(ids > 0).to(device)
+        self.padding = None if self.mask.all() else self.mask[:,None,None]
         self.text = dia.decoder.text_keys_values(dia.encode(ids.to(device), self.mask))
         one = self.mask[:1,:1]
         nothing = torch.zeros_like(one, dtype=torch.long)
@@ -180,7 +181,6 @@ class RowDecoder:
         c,B,n,t = self.config,self.B,self.n*self.B,self.cache.used
         N,K,H = c.num_attention_heads,c.num_key_value_heads,c.head_dim
         NC,KC,HC = c.cross_num_attention_heads,c.cross_num_key_value_heads,c.cross_head_dim
-        mask = None if self.mask.all() else self.mask[:,None,None]
         x = F.embedding(tokens + self.offsets, self.table).sum(1).repeat(self.n, 1)   # (n,D)
         for i,(norm1,qkv,out,norm2,cross_q,cross_out,constant,norm3,wi,wo) in enumerate(self.layers):
             h = qkv(norm1(x)).view(n, N+2*K, H)
@@ -190,7 +190,7 @@ class RowDecoder:
             x = x + out(a.reshape(n, N*H))
             q = cross_q(norm2(x[:B])).view(B, NC, HC)
             if self.dia.config.cross_attention_rope: q = _turn(q, self.cross_cosine[t], self.cross_sine[t])
-            a = F.scaled_dot_product_attention(q.view(B, KC, NC//KC, HC), *self.text[i], mask, scale=1.)
+            a = F.scaled_dot_product_attention(q.view(B, KC, NC//KC, HC), *self.text[i], self.padding, scale=1.)
             x[:B] += cross_out(a.reshape(B, -1))
             if constant is not None: x[B:] += constant
             gate,up = wi(norm3(x)).view(n, 2, -1).unbind(1)
