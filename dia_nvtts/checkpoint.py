@@ -79,7 +79,7 @@ def save_dia(
     state = {k:v.detach() for k,v in model.state_dict().items()}
     with atomic_path(folder, folder=True) as tmp:
         save_torch_state_dict(to_hf(state) if layout=='hf' else state, tmp, max_shard_size=max_shard_size,
-                              metadata={'format':'pt', 'layout':layout, 'generation':model.config.generation})
+                              metadata={'format':'pt'})    # one entry: more would stand in random order
         (tmp/'config.json').write_text(json.dumps(model.config.to_dict(), indent=1))
         if layout == 'hf': (tmp/'generation_config.json').write_text(json.dumps(_generation_config(model.config), indent=1))
     return Path(folder)

@@ -298,6 +298,7 @@ def dia_quickstart(
     resume:bool=False, # go on in a folder that is not empty
 ):
     "The whole way on a synthetic stand-in, without network: corpus, codes, adapter, sound, report."
+    import torch
     from dia_nvtts.checkpoint import load_dia, read_config
     from dia_nvtts.codec import encode_clips, load_codec
     from dia_nvtts.corpus import preprocess
@@ -305,6 +306,7 @@ def dia_quickstart(
     from dia_nvtts.lora import load_adapter
     from dia_nvtts.report import training_report
     from dia_nvtts.train import TrainConfig, read_examples, train
+    torch.set_num_threads(1) # matrices this small gain nothing from a second thread, and lose much where the machine is busy
     folder,began = claim_output(out, overwrite, resume),time.perf_counter()
     data,run = folder/'processed_data',folder/'run'
     def stage(n, what): print(f'\n[{n}/5] {what}  ({time.perf_counter()-began:.0f} s)', flush=True)
