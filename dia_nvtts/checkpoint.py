@@ -60,6 +60,14 @@ def from_hf(
     return {k: _from_hf_one(k, s, lambda n,rows: state[n] if rows is None else state[n][rows]) for k,s in shapes.items()}
 
 # %% ../nbs/06_checkpoint.ipynb #dacbe8bc
+def _compare(expected:dict, found:dict):
+    "Raise with the names of all tensors that are missing, unexpected or of another shape."
+    said = lambda l: ', '.join(l[:8]) + (f' and {len(l)-8} more' if len(l) > 8 else '')
+    lost,extra = sorted(set(expected)-set(found)),sorted(set(found)-set(expected))
+    odd = [f'{k} {tuple(found[k])} instead of {tuple(expected[k])}' for k in expected if k in found and tuple(expected[k])!=tuple(found[k])]
+    parts = [f'{len(l)} {what}: {said(l)}' for what,l in (('missing',lost),('unexpected',extra),('misshapen',odd)) if l]
+    if parts: raise ValueError('weights do not fit the configuration; ' + '; '.join(parts))
+
 def _generation_config(config:DiaConfig) -> dict:
     return dict(bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id,
                 do_sample=True, guidance_scale=3.0, temperature=1.2, top_p=0.95, top_k=45,
@@ -77,6 +85,7 @@ def save_dia(
         raise ValueError('these are first-release weights, which transformers would run without rotary positions in '
                          "cross-attention, silently wrong: save them with layout='nari'")
     state = {k:v.detach() for k,v in model.state_dict().items()}
+    _compare({k:v.shape for k,v in Dia(model.config, device='meta').state_dict().items()}, {k:v.shape for k,v in state.items()})
     with atomic_path(folder, folder=True) as tmp:
         save_torch_state_dict(to_hf(state) if layout=='hf' else state, tmp, max_shard_size=max_shard_size,
                               metadata={'format':'pt'})    # one entry: more would stand in random order
@@ -114,14 +123,6 @@ def _open_weights(path:Path, allow_pickle:bool) -> Iterator[tuple[dict,Callable]
     def read(k, rows=None): # opened for each tensor, so that pages of the file do not pile up in memory
         with safe_open(where[k], 'pt') as st: return st.get_tensor(k) if rows is None else st.get_slice(k)[rows]
     yield shapes, read
-
-def _compare(expected:dict, found:dict):
-    "Raise with the names of all tensors that are missing, unexpected or of another shape."
-    said = lambda l: ', '.join(l[:8]) + (f' and {len(l)-8} more' if len(l) > 8 else '')
-    lost,extra = sorted(set(expected)-set(found)),sorted(set(found)-set(expected))
-    odd = [f'{k} {tuple(found[k])} instead of {tuple(expected[k])}' for k in expected if k in found and tuple(expected[k])!=tuple(found[k])]
-    parts = [f'{len(l)} {what}: {said(l)}' for what,l in (('missing',lost),('unexpected',extra),('misshapen',odd)) if l]
-    if parts: raise ValueError('weights do not fit the configuration; ' + '; '.join(parts))
 
 def _hf_shapes(shapes:dict) -> dict:
     "Shapes that transformers' layout of a `Dia` with these shapes has."
