@@ -199,7 +199,7 @@ class QuantizedDenseGeneral(DenseGeneral):
         nn.Module.__init__(self)
         self.in_shape,self.out_shape,self.compute_dtype = layer.in_shape,layer.out_shape,layer.weight.dtype
         flat = layer.weight.detach().view(self.in_features, self.out_features).T.flatten()
-   # one dimension: on the CPU, bitsandbytes 0.50 unpacks two wrongly when the last is not a multiple of 64
+        # laid flat: bitsandbytes 0.50 on the CPU unpacks two dimensions wrongly when the last is no multiple of 64
         packed = _bitsandbytes().nn.Params4bit(flat, requires_grad=False, quant_type='nf4', compress_statistics=True)
         self.weight = packed.to(flat.device)
         self.quant_state = self.weight.quant_state
