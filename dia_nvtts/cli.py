@@ -327,7 +327,7 @@ def dia_quickstart(
               'sound is open, not how Dia sounds.')
     found = evaluate(None, tuned, codec, held_out, scripts, seed, max_rows=256, guidance=.5, temperature=.7, remark=remark)
     stage(5, 'the report')
-    found.to_html(folder/'report.html')
+    found.to_html(folder/'report.html', run)
     found.to_json(folder/'report.json')
     training_report(run, remark=remark)
     print(f'loss on held-out clips: base {found.models["base"]["loss"]:.3f}, fine-tuned {found.models["tuned"]["loss"]:.3f}')

@@ -17,7 +17,7 @@ from pathlib import Path
 from .codec import Codec, decode_codes
 from .files import atomic_path
 from .generate import generate_codes
-from .report import HtmlReport, compare_sounds, mark_tags, note, table
+from .report import HtmlReport, compare_sounds, loss_curves, mark_tags, note, read_metrics, table
 from .tags import decode_text, encode_text, find_tags, strip_tags
 from .train import Examples, validate
 
@@ -207,7 +207,10 @@ class EvalReport:
         means = lambda v: {name: _interval([o.get(k) for o in v]) for k,name in names.items()}
         return [{'voice':k, 'sounds':len(v), **means(v)} for k,v in each.items()]
 
-    def to_html(self, path:str|Path) -> Path:
+    def to_html(self,
+        path:str|Path, # the file to write
+        run:str|Path|None=None, # folder of the training run, for its loss curves
+    ) -> Path:
         "Write the report as one HTML file."
         r = HtmlReport('Base and fine-tuned, side by side',
                        f'{self.settings["clips"]} held-out clips, {len(self.scripts)} scripts.')
@@ -217,6 +220,7 @@ class EvalReport:
                 'Cross entropy in nats of the next token, when everything before it is given; EOS accuracy is the share of ends '
                 'that are seen coming. Lower loss and higher accuracy are better.',
                 table(self.model_rows(), 'c0, c1, ... is the loss of each codebook'))
+        if run: r.heading('Training').add(*loss_curves(read_metrics(run)))
         if self.scripts:
             r.heading('Generated sounds').add(
                 'Means over scripts, 95 % bootstrap intervals in brackets. Clipped: share of samples at full scale. Silent: share '

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['mark_tags', 'table', 'png_bytes', 'image', 'player', 'plot_spectrogram', 'plot_losses', 'columns', 'note',
-           'HtmlReport', 'compare_sounds', 'read_metrics', 'training_report']
+           'HtmlReport', 'compare_sounds', 'read_metrics', 'loss_curves', 'training_report']
 
 # %% ../nbs/09a_report.ipynb #217b3abb
 import base64, io, json, math
@@ -277,6 +277,15 @@ def _panels(rows, keys): # one small picture for each key that the rows have
         pictures.append(image(ax, f'{name} over steps; {have[-1][k]:.3g} at step {have[-1]["step"]}'))
     return Div(*pictures, cls='tiles') if pictures else None
 
+def loss_curves(
+    rows:Sequence[dict], # at least one line of a metrics.jsonl
+) -> list[FT|str]: # a sentence and a picture
+    "The loss of each codebook over steps, for a report."
+    last = [r for r in rows if r.get('kind','train') == 'train'] or rows
+    alt = f'Loss over steps for each codebook; {last[-1]["loss"]:.2f} in all at step {last[-1]["step"]}.'
+    return ['Cross entropy in nats of the next token, for each codebook and for all together. Dots are held-out clips.',
+            image(plot_losses(rows, Figure(figsize=(4.6,2.8)).subplots()), alt)]
+
 def training_report(
     run:str|Path, # folder with `metrics.jsonl`, `config.json`, `samples/`
     out:str|Path|None=None, # default `report.html` in the run folder
@@ -291,10 +300,7 @@ def training_report(
     r.heading('Loss')
     if not train and not valid: r.add('No step has been recorded yet.')
     else:
-        last = (train or valid)[-1]
-        r.add('Cross entropy in nats of the next token, for each codebook and for all together. Dots are held-out clips.',
-              image(plot_losses(rows, Figure(figsize=(4.6,2.8)).subplots()),
-                    f'Loss over steps for each codebook; {last["loss"]:.2f} in all at step {last["step"]}.'))
+        r.add(*loss_curves(rows))
     if valid:
         def spell(v):
             rest = {k.replace('_',' '):x for k,x in v.items()
