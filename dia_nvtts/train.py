@@ -404,6 +404,7 @@ def fit(
         record = dict(asdict(cfg), generation=base.config.generation, versions=versions(), clips=len(train_examples))
         with atomic_path(folder/'config.json') as tmp: tmp.write_text(json.dumps(record, indent=1))
     acc.wait_for_everyone()
+    torch.manual_seed(cfg.seed)                                      # adapters start from random numbers
     model = prepare_model(base.to(acc.device), cfg)
     opt = make_optimizer(model, cfg)
     start = load_checkpoint(folder, model, opt, acc.print) if resume else 0
