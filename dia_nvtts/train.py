@@ -419,7 +419,7 @@ def fit(
         if on_valid: on_valid(model, folder, step)
 
     bar = tqdm(total=total, initial=start, desc='training', unit='step', disable=not (progress and acc.is_main_process))
-    check(start)
+    if start % cfg.valid_every == 0: check(start)
     began = time.perf_counter()
     for o in training_steps(model, train_examples, cfg, opt, acc, start):
         took,began = time.perf_counter()-began,time.perf_counter()
