@@ -179,7 +179,8 @@ def _hub(
     thread = threading.Thread(target=ask, daemon=True)
     thread.start()
     thread.join(timeout)
-    if not answer: return Finding('hub', False, f'{endpoint}: no answer within {timeout:g} s', cost)
+    late = not answer or isinstance(getattr(answer[0], 'reason', answer[0]), TimeoutError)
+    if late: return Finding('hub', False, f'{endpoint}: no answer within {timeout:g} s', cost)
     if isinstance(answer[0], Exception): return Finding('hub', False, f'{endpoint}: {answer[0]}', cost)
     return Finding('hub', True, f'{endpoint} answers')
 
