@@ -27,7 +27,7 @@ from .codec import read_codes
 from .batch import Batch, bucket_batches, corrupt_codes, make_batch
 from .checkpoint import load_dia, read_config, save_dia
 from .loss import LossParts, head_loss
-from .lora import add_lora, save_adapter
+from .lora import add_lora, save_adapter, select_trainable
 from .model import Dia, DiaConfig
 from .report import training_report
 
@@ -142,7 +142,7 @@ def prepare_model(
     "Select what trains, with weights that train in fp32."
     model.train().recompute_activations(cfg.recompute)
     if cfg.mode == 'lora': return add_lora(model, r=cfg.rank, alpha=cfg.alpha, dropout=cfg.dropout, targets=cfg.targets)
-    model.requires_grad_(cfg.mode == 'full').decoder.requires_grad_(True)
+    select_trainable(model, {'full':'everything', 'decoder':'decoder'}[cfg.mode])
     for p in model.parameters():
         if p.requires_grad: p.data = p.data.float()
     return model
