@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['REAL_RUN', 'command', 'dia_preprocess', 'dia_encode', 'peak_memory', 'verify_step', 'dia_verify', 'with_options',
-           'dia_train', 'codec_for', 'dia_generate', 'dia_doctor', 'dia_quickstart']
+           'dia_train', 'codec_for', 'dia_generate', 'dia_export', 'dia_doctor', 'dia_quickstart']
 
 # %% ../nbs/14_cli.ipynb #4120fe69
 import argparse
@@ -269,6 +269,25 @@ def dia_generate(
                 top_p=top_p, top_k=top_k, max_rows=max_rows, samples=rows)
     with atomic_path(folder/'samples.json') as p: p.write_text(json.dumps(made, indent=1, ensure_ascii=False), encoding='utf-8')
     if empty := [r['file'] for r in rows if not r['frames']]: raise ValueError(f'nothing was generated for {", ".join(empty)}: try another --seed')
+
+# %% ../nbs/14_cli.ipynb #fd3c22d9
+@call_parse
+@command
+def dia_export(
+    adapter:str, # folder of an adapter, such as runs/lora/adapter
+    out:str='exported', # folder to write
+    model:str='nari-labs/Dia-1.6B-0626', # base weights: hub id or folder
+    to:str='merged', # merged: the whole model; adapter: the adapter alone
+    layout:str='nari', # nari as released, or hf for transformers
+    dtype:str=None, # of merged weights, bf16 or fp32; default that of the base
+    overwrite:bool=False, # replace a folder that is not empty
+):
+    "Write an adapter for others to use: merged into its base, or in the layout of transformers."
+    import torch
+    from dia_nvtts.export import export_adapter
+    kinds = {None:None, 'bf16':torch.bfloat16, 'fp32':torch.float32}
+    if dtype not in kinds: raise ValueError(f'dtype is {dtype!r}: expected bf16 or fp32')
+    print(f'written: {export_adapter(adapter, claim_output(out, overwrite), model, to, layout, kinds[dtype])}')
 
 # %% ../nbs/14_cli.ipynb #4a12aa17
 @call_parse
