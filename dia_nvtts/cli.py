@@ -62,9 +62,11 @@ def dia_preprocess(
     "Read a corpus, check every row, write scripts and audio."
     from dia_nvtts.corpus import preprocess
     names = dict(text=text_column, audio=audio_column, speaker_id=speaker_column, emotion=emotion_column)
-    print(preprocess(source, out, profile, splits, not no_audio, limit, overwrite, resume, seed, int(size) if size.isdigit() else size,
-                     columns={k:v for k,v in names.items() if v} or None, speaker=speaker, collapse_repeats=collapse_repeats,
-                     unknown=unknown, min_dnsmos=min_dnsmos, streaming=streaming))
+    r = preprocess(source, out, profile, splits, not no_audio, limit, overwrite, resume, seed, int(size) if size.isdigit() else size,
+                   columns={k:v for k,v in names.items() if v} or None, speaker=speaker, collapse_repeats=collapse_repeats,
+                   unknown=unknown, min_dnsmos=min_dnsmos, streaming=streaming)
+    print(r)
+    print('columns: ' + ', '.join(f'{k} from {v!r}' for k,v in r.columns.items()) + '; if that is wrong, name them with --text_column and the like')
     print(f'written: {out}/processed_dataset.json, {out}/rejects.jsonl')
 
 @call_parse
