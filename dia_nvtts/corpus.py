@@ -190,7 +190,7 @@ def parquet_files(
 CHUNK = 64 # rows that are read, checked and recorded together
 
 class ParquetReader:
-    "Rows of parquet files in chunks, without ever holding more than one chunk."
+    "Rows of parquet files in chunks; in memory is one chunk and the file's page around it, at most a row group."
     def __init__(self, folder, files, columns=None, audio=True):
         import pyarrow as pa, pyarrow.parquet as pq
         self.folder,self.files,self.rows,self.columns = Path(folder), files, {}, None
