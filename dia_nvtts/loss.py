@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 from torch import nn, Tensor
+from torch.autograd.function import once_differentiable
 from torch.utils.checkpoint import checkpoint
 
 # %% ../nbs/08_loss.ipynb #7661ee17
@@ -27,18 +28,21 @@ def _summed(logits, targets): # (n,C,V), (n,C) -> (C,): summed cross entropy of 
     ce = F.cross_entropy(logits.reshape(n*C, V).float(), targets.reshape(-1), ignore_index=-100, reduction='none')
     return ce.view(n, C).sum(0)
 
-def _combine(sums, counts, weights, totals):
-    own,totals = counts.clamp(min=1), (counts if totals is None else totals)
-    if weights is None: loss = sums.sum() / totals.sum().clamp(min=1)
-    else:
-        w = torch.as_tensor(weights, dtype=torch.float32, device=sums.device)
-        if w.shape != sums.shape: raise ValueError(f'got {len(w)} codebook weights for {len(sums)} codebooks')
-        w = w * (totals > 0)
-        loss = (w * sums / totals.clamp(min=1)).sum() / w.sum().clamp(min=1e-12)
-    return LossParts(loss, (sums/own).detach(), counts)
+def _scale(counts, weights, totals): # (C,) -> (C,): what a nat of each codebook adds to the loss
+    totals = counts if totals is None else totals
+    if weights is None: return (1/totals.sum().clamp(min=1)).float().expand(len(counts))
+    w = torch.as_tensor(weights, dtype=torch.float32, device=counts.device)
+    if w.shape != counts.shape: raise ValueError(f'got {len(w)} codebook weights for {len(counts)} codebooks')
+    w = w * (totals > 0)
+    return w / totals.clamp(min=1) / w.sum().clamp(min=1e-12)
+
+def _parts(loss, sums, counts): return LossParts(loss, (sums/counts.clamp(min=1)).detach(), counts)
 
 def _in_chunks(f, parts): # add up f(part) over the parts, computing each again for its backward pass
+    if not torch.is_grad_enabled(): return sum(f(*o) for o in parts)
     return sum(checkpoint(f, *o, use_reentrant=False, preserve_rng_state=False) for o in parts)
+
+
 
 # %% ../nbs/08_loss.ipynb #bea03c1b
 def codebook_loss(
@@ -46,27 +50,54 @@ def codebook_loss(
     targets:Tensor, # `(B,T,C)` tokens, -100 where nothing is scored
     weights:Sequence[float]|None=None, # `C` weights: `sum w_c mean_c / sum w_c`; None: flat mean over all targets
     totals:Tensor|None=None, # `(C,)` targets of a whole step of several batches, to divide by instead of this batch's own
-    chunk:int=512, # rows whose logits are held in fp32 at a time
+    chunk:int=256, # rows whose logits are held in fp32 at a time
 ) -> LossParts:
     "Cross entropy of `logits` in fp32, per codebook and in all."
     if logits.shape[:-1] != targets.shape:
         raise ValueError(f'logits {tuple(logits.shape)} do not fit targets {tuple(targets.shape)}')
     flat = targets.flatten(0,1)
+    counts = (flat!=-100).sum(0)
+    scale = _scale(counts, weights, totals)
     sums = _in_chunks(_summed, zip(logits.flatten(0,1).split(chunk), flat.split(chunk)))
-    return _combine(sums, (flat!=-100).sum(0), weights, totals)
+    return _parts((sums*scale).sum(), sums, counts)
 
 # %% ../nbs/08_loss.ipynb #ed70c058
+class _GradientNow(torch.autograd.Function):
+    "Loss and sums of a frozen head; the gradient of each chunk of rows is made while its logits exist."
+    @staticmethod
+    def forward(ctx, rows, targets, scale, head, chunk):
+        sums,grads,unit = 0.,[],scale.max().clamp(min=1e-30)
+        for h,t in zip(rows.split(chunk), targets.split(chunk)):
+            with torch.enable_grad():
+                h = h.detach().requires_grad_()
+                part = _summed(head(h), t)
+                grads += torch.autograd.grad(part, h, scale/unit)    # (chunk,D)
+            sums = sums + part.detach()
+        ctx.save_for_backward(torch.cat(grads), unit)
+        ctx.mark_non_differentiable(sums)
+        return (sums*scale).sum(),sums
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad, _):
+        rows,unit = ctx.saved_tensors
+        return (rows.float()*(unit*grad)).to(rows.dtype),None,None,None,None
+
 def head_loss(
     hidden:Tensor, # `(B,T,D)` from `Dia.hidden`
     head:nn.Module, # `(n,D)` to `(n,C,V)`: `Dia.decoder.logits_dense`, with an adapter on it or not
     targets:Tensor, # `(B,T,C)`, -100 where nothing is scored
     weights:Sequence[float]|None=None, # as for `codebook_loss`
     totals:Tensor|None=None, # as for `codebook_loss`
-    chunk:int=512, # rows whose logits exist at a time
+    chunk:int=256, # rows whose logits exist at a time
 ) -> LossParts:
     "`codebook_loss` of `head(hidden)`, without ever holding all logits."
     targets = targets.flatten(0,1)
     rows = (targets!=-100).any(-1)
     h,t = hidden.flatten(0,1)[rows],targets[rows]           # (R,D), (R,C)
+    counts = (t!=-100).sum(0)
+    scale = _scale(counts, weights, totals)
+    frozen = not head(h[:0].detach()).requires_grad
+    if frozen and h.requires_grad and len(h): return _parts(*_GradientNow.apply(h, t, scale, head, chunk), counts)
     sums = _in_chunks(lambda h,t: _summed(head(h), t), zip(h.split(chunk), t.split(chunk)))
-    return _combine(sums, (t!=-100).sum(0), weights, totals)
+    return _parts((sums*scale).sum(), sums, counts)
