@@ -12,6 +12,7 @@ from collections.abc import Sequence
 import torch
 import torch.nn.functional as F
 from torch import nn, Tensor
+from torch.autograd.function import once_differentiable
 
 # %% ../nbs/04_layers.ipynb #05198787
 class DenseGeneral(nn.Module):
@@ -43,13 +44,36 @@ class DenseGeneral(nn.Module):
         n = len(self.in_shape)
         if tuple(x.shape[-n:]) != self.in_shape:
             raise ValueError(f'got input {tuple(x.shape)}: expected its last dimensions to be {self.in_shape}')
-        x = x.to(self.weight.dtype).flatten(-n)                            # (..., prod(in))
-        y = x @ self.weight.view(self.in_features, self.out_features)      # (..., prod(out))
-        return y.unflatten(-1, self.out_shape)
+        return self.multiply(x.flatten(-n)).unflatten(-1, self.out_shape)
+
+    def multiply(self,
+        x:Tensor, # `(..., prod(in_shape))`
+    ) -> Tensor: # `(..., prod(out_shape))`
+        "The product with the kernel, both laid flat."
+        return x.to(self.weight.dtype) @ self.weight.view(self.in_features, self.out_features)
 
     def extra_repr(self): return f'{self.in_shape} -> {self.out_shape}'
 
 # %% ../nbs/04_layers.ipynb #2d5fb5e5
+class _Normalise(torch.autograd.Function):
+    "`x/rms(x) * weight` in fp32; keeps `x` and `1/rms(x)` for the backward pass."
+    @staticmethod
+    def forward(ctx, x, weight, eps):
+        x32 = x.float()
+        inverse = torch.linalg.vector_norm(x32, dim=-1, keepdim=True).square_().div_(x.shape[-1]).add_(eps).rsqrt_()
+        ctx.save_for_backward(x, weight, inverse)
+        return (x32*inverse).mul_(weight).to(x.dtype)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        x,weight,inverse = ctx.saved_tensors
+        unit,grad = x.float()*inverse,grad.float()
+        of_weight = (grad*unit).flatten(0, -2).sum(0) if ctx.needs_input_grad[1] else None
+        grad = grad*weight
+        along = torch.linalg.vecdot(grad, unit)[...,None].div_(-x.shape[-1])
+        return grad.addcmul_(unit, along).mul_(inverse).to(x.dtype),of_weight,None
+
 class RMSNorm(nn.Module):
     "Root mean square norm over the last dimension, weight and statistics in fp32, result in the dtype of the input."
     def __init__(self, width:int, eps:float=1e-5, device=None):
@@ -57,7 +81,8 @@ class RMSNorm(nn.Module):
         self.eps,self.weight = eps,nn.Parameter(torch.ones(width, device=device, dtype=torch.float32))
 
     def forward(self, x:Tensor) -> Tensor:
-        return F.rms_norm(x.float(), self.weight.shape, self.weight.float(), self.eps).to(x.dtype)
+        if torch.is_grad_enabled(): return _Normalise.apply(x, self.weight, self.eps)
+        return F.rms_norm(x.float(), self.weight.shape, self.weight, self.eps).to(x.dtype)
 
     def _apply(self, fn, recurse=True):
         "Follow a change of device, not of dtype: `model.bfloat16()` leaves norm weights in fp32."
@@ -127,6 +152,24 @@ class Attention(nn.Module):
         return self.o_proj(y.transpose(1,2))                        # (B,N,T,H) -> (B,T,N,H) -> (B,T,D)
 
 # %% ../nbs/04_layers.ipynb #a2951272
+class _Gate(torch.autograd.Function):
+    "`silu(gate) * up` of `(...,2,F)`; keeps its input for the backward pass and nothing else."
+    @staticmethod
+    def forward(ctx, x):
+        ctx.save_for_backward(x)
+        gate,up = x.unbind(-2)
+        return F.silu(gate).mul_(up)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        x, = ctx.saved_tensors
+        out = torch.empty_like(x)
+        (gate,up),(of_gate,of_up) = x.unbind(-2),out.unbind(-2)
+        torch.mul(F.silu(gate), grad, out=of_up)
+        torch.ops.aten.silu_backward.grad_input(grad*up, gate, grad_input=of_gate)
+        return out
+
 class GatedMLP(nn.Module):
     "`wo(silu(gate) * up)`, gate and up fused in the kernel `wi_fused` of shape `(D,2,F)`, the gate first."
     def __init__(self, width:int, inner:int, **kw):
@@ -135,5 +178,4 @@ class GatedMLP(nn.Module):
         self.wo = DenseGeneral((inner,), (width,), **kw)
 
     def forward(self, x:Tensor) -> Tensor:
-        gate,up = self.wi_fused(x).unbind(-2)     # (B,T,F) each
-        return self.wo(F.silu(gate) * up)
+        return self.wo(_Gate.apply(self.wi_fused(x)))     # (B,T,2,F) -> (B,T,F) -> (B,T,D)
