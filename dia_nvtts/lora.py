@@ -107,17 +107,19 @@ class LoraDenseGeneral(nn.Module, LoraLayer):
         if self.disable_adapters and self.merged: self.unmerge()
         names = self._acting()
         if not names: return self.base_layer(x)
-        x = x.contiguous()   # laid flat once, not once for each product
-        out = self.base_layer(x)                                 # (..., *out_shape)
-        base = y = out.reshape(-1, self.out_features)
-        x = x.to(out.dtype).view(-1, self.in_features)
-        for name in names: y = self._adapt(name, x, y, base)
-        return y.view_as(out)
+        n = len(self.base_layer.in_shape)
+        if tuple(x.shape[-n:]) != self.base_layer.in_shape: return self.base_layer(x)          # which says what is wrong
+        rows = x.reshape(-1, self.in_features)                   # laid flat once, not once for each product
+        base = y = self.base_layer.multiply(rows)                # (rows, out_features)
+        rows = rows.to(y.dtype)
+        for name in names: y = self._adapt(name, rows, y, base)
+        return y.view(*x.shape[:-n], *self.base_layer.out_shape)
 
     def _adapt(self, name, x, y, base):
         "Add what adapter `name` makes of `x` to `y`; `base` is the output of the kernel alone."
         A,B = (o[name].weight.to(x.dtype) for o in (self.lora_A, self.lora_B))
         h = self.lora_dropout[name](x) @ A.T * self.scaling[name]      # (rows, r)
+        if not self.lora_variant: return y.addmm_(h, B.T)
         if name not in self.lora_variant: return torch.addmm(y, h, B.T)
         growth = self.lora_magnitude_vector[name].weight / self.norms(name)
         return y + (growth-1).to(x.dtype)*base + growth.to(x.dtype)*(h @ B.T)
@@ -209,12 +211,7 @@ class QuantizedDenseGeneral(DenseGeneral):
         flat = _bitsandbytes().functional.dequantize_4bit(self.weight.data, self.quant_state)
         return flat.view(self.out_features, self.in_features).T
 
-    def forward(self, x):
-        n = len(self.in_shape)
-        if tuple(x.shape[-n:]) != self.in_shape:
-            raise ValueError(f'got input {tuple(x.shape)}: expected its last dimensions to be {self.in_shape}')
-        y = _FourBitProduct.apply(x.to(self.compute_dtype).flatten(-n), self)
-        return y.unflatten(-1, self.out_shape)
+    def multiply(self, x): return _FourBitProduct.apply(x.to(self.compute_dtype), self)
 
     def dequantize(self) -> DenseGeneral:
         "A plain layer with the kernel as 4 bits left it."
