@@ -8,6 +8,7 @@ __all__ = ['BYTES_PER_SECOND', 'token_probabilities', 'draw', 'RowDecoder', 'gen
 
 # %% ../nbs/11_generate.ipynb #16f40c16
 import math, re, warnings
+from itertools import chain
 from collections.abc import Sequence
 
 from .codec import Codec, decode_codes, encode_audio
@@ -105,9 +106,15 @@ def _matrix(layer) -> Tensor: # `(in_features, out_features)` in the compute dty
     if hasattr(layer, 'matrix'): return layer.matrix()                       # 4-bit
     return layer.weight.view(layer.in_features, layer.out_features)
 
+def _side_by_side(layers): return torch.cat([_matrix(o) for o in layers], 1) if len(layers) > 1 else _matrix(layers[0])
+
+def _plain_product(*layers):
+    w = _side_by_side(layers)
+    return lambda x: x @ w
+
 def _product(*layers):
     "A function that multiplies rows `(B,in)` with the kernels of `layers`, side by side."
-    w = torch.cat([_matrix(o) for o in layers], 1) if len(layers) > 1 else _matrix(layers[0])
+    w = _side_by_side(layers)
     if w.device.type == 'cpu' and torch.backends.mkldnn.is_available():
         try:
             packed = torch.ops.mkldnn._reorder_linear_weight(w.T.contiguous())
@@ -130,8 +137,10 @@ class RowDecoder:
         texts:Sequence[Sequence[int]], # B scripts as bytes
         guided:bool, # compute rows without script too
         rows:int, # most rows that will come
+        compile:bool=False, # compile the step: attention reads the whole cache, so that all steps are of one shape
     ):
         self.dia,self.config,c,device = dia,dia.config.decoder,dia.config.decoder,dia.device
+        self.product = _plain_product if compile else _product
         B,S = len(texts),max(map(len, texts))
         ids = torch.zeros(B, S, dtype=torch.long)
         for b,t in enumerate(texts): ids[b,:len(t)] = torch.tensor(t)
@@ -147,8 +156,13 @@ class RowDecoder:
             self.cross_cosine,self.cross_sine = self._turns(rows, c.cross_head_dim)
         self.table = torch.cat([_active(o).weight for o in dia.decoder.embeddings])        # (C*V,D)
         self.offsets = torch.arange(c.num_channels, device=device)*c.vocab_size
-        self.head = _product(dia.decoder.logits_dense)
+        self.head = self.product(dia.decoder.logits_dense)
         self.layers = [self._layer(i, o) for i,o in enumerate(dia.decoder.layers)]
+        self.place = torch.zeros(1, dtype=torch.long, device=device) if compile else None    # of the row, where it is no constant
+        self.order = torch.arange(rows, device=device)
+        if compile:
+            for o in chain(*self.cache.layers): torch._dynamo.mark_static_address(o)
+            self._row = torch.compile(self._row, dynamic=False, mode='reduce-overhead' if device.type=='cuda' else None)
 
     def _turns(self, rows, size):
         "Factors `(rows,1,H)` such that rotated = x*cosine + (x with its halves swapped)*sine."
@@ -156,15 +170,15 @@ class RowDecoder:
         return torch.cat([cos,cos], -1),torch.cat([-sin,sin], -1)
 
     def _layer(self, i, o):
-        s,x = o.self_attention,o.cross_attention
-        cross_out,constant = _product(x.o_proj),None
+        s,x,product = o.self_attention,o.cross_attention,self.product
+        cross_out,constant = product(x.o_proj),None
         if self.silent:   # one value for each query head, through o_proj
             v,c = self.silent[i][1],self.config
             v = v.repeat_interleave(c.cross_num_attention_heads//c.cross_num_key_value_heads, 1)
             constant = cross_out(v.reshape(1, -1))
-        return (o.pre_sa_norm, _product(s.q_proj, s.k_proj, s.v_proj), _product(s.o_proj),
-                o.pre_ca_norm, _product(x.q_proj), cross_out, constant,
-                o.pre_mlp_norm, _product(o.mlp.wi_fused), _product(o.mlp.wo))
+        return (o.pre_sa_norm, product(s.q_proj, s.k_proj, s.v_proj), product(s.o_proj),
+                o.pre_ca_norm, product(x.q_proj), cross_out, constant,
+                o.pre_mlp_norm, product(o.mlp.wi_fused), product(o.mlp.wo))
 
     def prefill(self, tokens:Tensor): # `(B,T,C)` rows 0..T-1
         "Fill the cache with rows that are known, all at once."
@@ -178,26 +192,41 @@ class RowDecoder:
     def step(self,
         tokens:Tensor, # `(B,C)` the row after those so far
     ) -> tuple[Tensor,Tensor|None]: # logits `(B,C,V)` fp32 of the row after it, with script and without
-        c,B,n,t = self.config,self.B,self.n*self.B,self.cache.used
+        if self.place is None: logits = self._row(tokens, self.cache.used)
+        else:
+            torch.compiler.cudagraph_mark_step_begin()
+            logits = self._row(tokens.contiguous(), self.place.fill_(self.cache.used))
+        self.cache.used += 1
+        return logits[:self.B],logits[self.B:] if self.silent else None
+
+    def _put(self, i, new, t):
+        "Keys and values `(n,K,1,H)` of row `t` into the cache of layer `i`; returns what may be attended to, and a mask."
+        if self.place is None: return *self.cache.put(i, new),None
+        for buffer,o in zip(self.cache.layers[i], new): buffer.index_copy_(2, t, o)
+        return *self.cache.layers[i],(self.order <= t)[None]
+
+    def _row(self, tokens, t): # (B,C), the number of the row -> logits (n,C,V)
+        c,B,n = self.config,self.B,self.n*self.B
         N,K,H = c.num_attention_heads,c.num_key_value_heads,c.head_dim
         NC,KC,HC = c.cross_num_attention_heads,c.cross_num_key_value_heads,c.cross_head_dim
         x = F.embedding(tokens + self.offsets, self.table).sum(1).repeat(self.n, 1)   # (n,D)
+        at = lambda o: o[t] if self.place is None else o.index_select(0, t)[0]
+        cosine,sine = at(self.cosine),at(self.sine)
+        if self.dia.config.cross_attention_rope: cross_cosine,cross_sine = at(self.cross_cosine),at(self.cross_sine)
         for i,(norm1,qkv,out,norm2,cross_q,cross_out,constant,norm3,wi,wo) in enumerate(self.layers):
             h = qkv(norm1(x)).view(n, N+2*K, H)
-            q,k = _turn(h[:,:N+K], self.cosine[t], self.sine[t]).split([N,K], 1)
-            keys,values = self.cache.put(i, (k[:,:,None], h[:,N+K:,None]))   # (n,K,t+1,H)
-            a = F.scaled_dot_product_attention(q.view(n, K, N//K, H), keys, values, scale=1.)
+            q,k = _turn(h[:,:N+K], cosine, sine).split([N,K], 1)
+            keys,values,mask = self._put(i, (k[:,:,None], h[:,N+K:,None]), t)   # (n,K,t+1,H)
+            a = F.scaled_dot_product_attention(q.reshape(n, K, N//K, H), keys, values, mask, scale=1.)
             x = x + out(a.reshape(n, N*H))
             q = cross_q(norm2(x[:B])).view(B, NC, HC)
-            if self.dia.config.cross_attention_rope: q = _turn(q, self.cross_cosine[t], self.cross_sine[t])
+            if self.dia.config.cross_attention_rope: q = _turn(q, cross_cosine, cross_sine)
             a = F.scaled_dot_product_attention(q.view(B, KC, NC//KC, HC), *self.text[i], self.padding, scale=1.)
-            x[:B] += cross_out(a.reshape(B, -1))
-            if constant is not None: x[B:] += constant
+            cross = cross_out(a.reshape(B, -1))
+            x = x + (cross if constant is None else torch.cat([cross, constant.expand(n-B, -1)]))
             gate,up = wi(norm3(x)).view(n, 2, -1).unbind(1)
             x = x + wo(F.silu(gate)*up)
-        self.cache.used += 1
-        logits = self.head(self.dia.decoder.norm(x)).float().view(n, c.num_channels, -1)
-        return logits[:B],logits[B:] if self.silent else None
+        return self.head(self.dia.decoder.norm(x)).float().view(n, c.num_channels, -1)
 
 # %% ../nbs/11_generate.ipynb #32a7cb3b
 def _check_texts(texts, config):
@@ -243,6 +272,7 @@ def generate_codes(
     prompts:Sequence[Tensor|None]|None=None, # `(T,C)` codes that come before, whose words begin the script
     seed:int|Sequence[int]|None=None, # one for all scripts or one for each; None takes torch's generator
     progress:bool=False, # show a bar
+    compile:bool=False, # compile the step with `torch.compile`, as a CUDA graph on a GPU; the first rows take a minute
 ) -> list[Tensor]: # B tensors `(T,C)` of new frames, without the prompt
     "Speak `texts`, each until the model ends it or `max_rows` are full."
     dia = model.get_base_model() if hasattr(model, 'get_base_model') else model
@@ -265,7 +295,7 @@ def generate_codes(
     bar = tqdm(total=max(end-start, 0), disable=not progress, unit='row', desc='generate')
     try:
         if end:
-            decoder = RowDecoder(dia, texts, guidance != 0, end)
+            decoder = RowDecoder(dia, texts, guidance != 0, end, compile)
             if start: decoder.prefill(tokens[:,:start])
         for t in range(start+1, end+1):
             cond,uncond = decoder.step(tokens[:,t-1])
