@@ -22,7 +22,7 @@ from .corpus import resample
 from .detector import Detector, Event, Recording, RATE, from_hub, load_detector, mel_steps, stand_in_recordings
 from .files import atomic_path
 from .generate import BYTES_PER_SECOND, generate_codes
-from .report import HtmlReport, columns, compare_sounds, loss_curves, mark_tags, note, read_metrics, table
+from .report import HtmlReport, compare_sounds, loss_curves, mark_tags, note, read_metrics, table
 from .synth import synthesize, tag_emoji
 from .tags import SPEAKERS, decode_text, encode_text, find_tags, strip_tags, tag_colour
 from .train import Examples, validate
@@ -30,7 +30,7 @@ from .train import Examples, validate
 import jiwer
 import numpy as np
 import torch
-from fastcore.xml import Mark
+from fastcore.xml import Mark, Small, Span
 from scipy.optimize import linear_sum_assignment
 from tqdm.auto import tqdm
 
@@ -362,11 +362,11 @@ def calibrate(
     recordings:Sequence[Recording], # with known events, at least two
     near:float=.3, # seconds from its place that still count as in place
     seed:int=0, # of the shuffling
-) -> dict: # 'as recorded', 'shuffled' -> tag_heard, tag_in_place, precision, tag_f1, macro_f1, false_events, ..., intervals
+) -> dict: # 'as asked', 'shuffled' -> tag_heard, tag_in_place, precision, tag_f1, macro_f1, false_events, ..., intervals
     "What a detector says about recordings whose events are known, and about the same with shuffled requests."
     heard = [detector.detect(o.wave, o.sample_rate) for o in recordings]
     truth = [list(o.events) for o in recordings]
-    return {'as recorded':_summary(truth, heard, near), 'shuffled':_summary(shuffle_requests(truth, seed), heard, near)}
+    return {'as asked':_summary(truth, heard, near), 'shuffled':_summary(shuffle_requests(truth, seed), heard, near)}
 
 # %% ../nbs/12_evaluate.ipynb #c2f0daa9
 def tag_listener(
@@ -418,14 +418,21 @@ PAPER = ( # NonverbalTTS (arXiv 2507.13155), table 8: measure, key of ours, fine
     ('DNSMOS', None, 3.82, 3.93, 'not measured here'),
     ('EMO-SIM', None, .57, .50, 'not measured here'))
 
-def _say(value, interval=None): # '0.82 (0.71 to 0.90)'
-    if value is None: return None
-    said = lambda v: f'{v:,.0f}' if abs(v)>=1000 else f'{v:.2f}'
-    return said(value) + (f' ({said(interval[0])} to {said(interval[1])})' if interval else '')
+def _number(v): return f'{v:,.0f}' if abs(v)>=1000 else f'{v:.2f}'
 
-def _interval(values): # 'mean (low to high)' of what is known
+def _say(value, interval=None, more=''): # the value, and its interval small beneath it
+    if value is None: return None
+    low = ('–' if interval[0]>=0 else ' to ').join(map(_number, interval)) if interval else ''
+    return Span(_number(value), Small(low, style='display:block;opacity:.7') if low else None, Small(more, style='display:block;opacity:.7') if more else None)
+
+def _wrap(text): return Span(text, style='display:inline-block;min-width:5rem;max-width:16rem;white-space:normal')
+
+def _interval(values, more=''): # the mean of what is known and its interval
     known = [v for v in values if v is not None]
-    return _say(_mean(known), bootstrap(_mean, known) if len(known)>1 else None) if known else None
+    return _say(_mean(known), bootstrap(_mean, known) if len(known)>1 else None, more) if known else None
+
+def _turned(rows, key): # a row for each measure, a column for each voice
+    return [{'measure':_wrap(k), **{r[key]:r[k] for r in rows}} for k in (rows[0] if rows else ()) if k!=key]
 
 def _chip(tag): return Mark(tag, style=f'background:{tag_colour(tag)}40;border-bottom:2px solid {tag_colour(tag)};color:inherit')
 
@@ -457,7 +464,7 @@ class EvalReport:
         return list(dict.fromkeys(k for s in self.scripts for k in s['sounds']))
 
     def _sounds(self, voice, plain=None): # of scripts with (False) or without (True) tags
-        return [s['sounds'][voice] for s in self.scripts if voice in s['sounds'] and plain in (None, not find_tags(s['script']))]
+        return [dict(s['sounds'][voice], script=s['script']) for s in self.scripts if voice in s['sounds'] and plain in (None, not find_tags(s['script']))]
 
     def events(self, voice:str, detector:str|None=None) -> tuple[list,list]:
         "Expected and heard events of each sound of a voice that a detector listened to."
@@ -477,16 +484,20 @@ class EvalReport:
         return out
 
     def tag_rows(self, detector:str|None=None) -> list[dict]:
-        "A row for each tag and voice; shares of rare tags are left out."
+        "A row for each tag and voice; one for a tag that is too rare to say."
         scores = {v:[tag_scores(*self.events(v, detector), t, draws=1000) for t in (math.inf,self.near)] for v in self.voices}
         rows,tags = [],sorted({t for whole,_ in scores.values() for t in whole if t[1:] not in ('micro)','macro)')})
         for t in [*tags,'(micro)','(macro)']:
-            for v,(whole,close) in scores.items():
-                o = whole.get(t) or dict(expected=0, heard=0, too_few=True)
-                cell = lambda k,o=o: None if o.get(k) is None else 'too few to say' if o['too_few'] else _say(o[k], o.get('intervals', {}).get(k))
-                rows.append({'tag':_chip(t) if t in tags else {'(micro)':'all events','(macro)':'mean of tags'}[t], 'voice':v, 'asked':o['expected'],
-                             'heard':o['heard'], 'recall':cell('recall'), 'in place':cell('recall', close.get(t, o)), 'precision':cell('precision'),
-                             'F1':cell('f1'), 'off by (s)':cell('placement'), 'count error':cell('count_error')})
+            each = {v:(whole.get(t) or dict(expected=0, heard=0, too_few=True), close.get(t)) for v,(whole,close) in scores.items()}
+            name = _chip(t) if t in tags else {'(micro)':'all events', '(macro)':'mean of tags'}[t]
+            if all(o['too_few'] for o,_ in each.values()):
+                rows.append({'tag':name, 'voice':'each', 'asked':max(o['expected'] for o,_ in each.values()),
+                             'heard':', '.join(str(o['heard']) for o,_ in each.values()), 'recall':_wrap('too few to say')})
+                continue
+            for v,(o,near) in each.items():
+                cell = lambda k,o=o: _say(o.get(k), o.get('intervals', {}).get(k))
+                rows.append({'tag':name, 'voice':v, 'asked':o['expected'], 'heard':o['heard'], 'recall':cell('recall'), 'in place':cell('recall', near or {}),
+                             'precision':cell('precision'), 'F1':cell('f1'), 'off by (s)':cell('placement'), 'count error':cell('count_error')})
         return rows
 
     def confusion_table(self, voice:str, detector:str|None=None):
@@ -499,7 +510,7 @@ class EvalReport:
             if not n: return ''
             colour = tag_colour(a) if a==h else '#d62728' if a else '#888888'
             return Mark(str(n), style=f'background:{colour}{round(40+160*n/asked[a]):02x};color:inherit;padding:.1em .5em')
-        return table([{'asked for':_chip(a) if a else other, **{h or other:cell(a, h) for h in [*order,None]}} for a in [*order,None] if asked[a]],
+        return table([{'asked for':_chip(a) if a else other, **{h.strip('()') if h else other:cell(a, h) for h in [None,*order]}} for a in [*order,None] if asked[a]],
                      f'{voice}: rows are what was asked for, columns what was heard')
 
     def model_rows(self) -> list[dict]:
@@ -518,7 +529,7 @@ class EvalReport:
     def word_rows(self, plain:bool|None=None) -> list[dict]:
         "A row for each voice: word and character errors, and likeness of the voice to the original."
         def rate(v, characters):
-            known = [count_edits(spoken_words(o['said']), spoken_words(o['text']), characters) for o in v if o.get('text') is not None]
+            known = [count_edits(spoken_words(o['script']), spoken_words(o['text']), characters) for o in v if o.get('text') is not None]
             return _say(_rate(known), bootstrap(_rate, known))
         row = lambda v: {'word errors':rate(v, False), 'character errors':rate(v, True), 'voice':_interval([o.get('voice') for o in v])}
         return [{'whose':k, **{('like the original' if a=='voice' else a):x for a,x in row(self._sounds(k, plain)).items()}} for k in self.voices]
@@ -530,10 +541,10 @@ class EvalReport:
         values = {'scripts without tags':len, _NAMES['false_events']:lambda v: _interval(heard(v)),
                   _NAMES['ends']:lambda v: _interval([o.get('ended') for o in v]), _NAMES['mel_correlation']:lambda v: _interval([o.get('mel_correlation') for o in v]),
                   'letters/s':lambda v: _interval([o.get('letters_per_second') for o in v])}
-        rows = [{'measure':name, **{k:f(v) for k,v in each.items()}} for name,f in values.items()]
+        rows = [{'measure':_wrap(name), **{k:f(v) for k,v in each.items()}} for name,f in values.items()]
         words = {o['whose']:o for o in self.word_rows(True)}
         rows += [{'measure':m, **{k:words[k][m] for k in each}} for m in ('word errors','like the original')]
-        return rows + [{'measure':'loss on held-out clips without tags', **{k:v['untagged'] for k,v in self.models.items()}}]
+        return rows + [{'measure':_wrap('loss on held-out clips without tags'), **{k:v['untagged'] for k,v in self.models.items()}}]
 
     def paper_rows(self) -> list[dict]:
         "What the authors of NonverbalTTS reached, and what was reached here, measured as they did where that is possible."
@@ -546,15 +557,15 @@ class EvalReport:
             tag = None if key=='all' else key
             if tag: a,b = [[o for o in e if o[0]==tag] for e in a],[[o for o in e if o[0]==tag] for e in b]
             each = [_jaccard(_labels(x), _labels(y)) for x,y in zip(a, b) if not tag or x or y]
-            return _interval(each) and f'{_interval(each)}, {len(each)} scripts'
-        return [{'measure':m, 'base':ours('base', k), 'tuned':ours('tuned', k), 'paper, fine-tuned':p, 'CosyVoice2':c, 'how the paper measures':how}
+            return _interval(each, f'{len(each)} scripts')
+        return [{'measure':m, 'base':ours('base', k), 'tuned':ours('tuned', k), 'paper, fine-tuned':p, 'CosyVoice2':c, 'how the paper measures':_wrap(how)}
                 for m,k,p,c,how in PAPER]
 
-    def _said(self, s): # a line on what was asked for and heard
+    def _said(self, s): # a line on what was asked for and heard in each sound
         place = lambda events: ', '.join(f'{t} at {(a+b)/2:.1f} s' for t,a,b in events) or 'nothing'
-        heard = [f'{k}: {place(o["heard"][self.detector])}' for k,o in s['sounds'].items() if o.get('heard', {}).get(self.detector) is not None]
-        if not heard: return None
-        return 'Asked for ' + place(next(iter(s['sounds'].values()))['expected']) + '. Heard in ' + '; '.join(heard) + '.'
+        lines = [f'{k}: {"asked for "+place(o["expected"])+", " if o["expected"] else ""}heard {place(o["heard"][self.detector])}'
+                 for k,o in s['sounds'].items() if o.get('heard', {}).get(self.detector) is not None]
+        return '; '.join(lines)+'.' if lines else None
 
     def to_html(self,
         path:str|Path, # the file to write
@@ -573,23 +584,24 @@ class EvalReport:
             short = {v:self.summary(v) for v in self.voices}
             value = lambda o,k: o[k] if k in ('n','plain') else _say(o[k], o['intervals'].get(k))
             r.heading('In short').add(
-                f'What {name} heard. In place: within {self.near} s of where the script has it. Brackets: 95 % bootstrap intervals over scripts.' if name
+                f'What {name} heard. In place: within {self.near} s of where the script has it. Small: 95 % bootstrap intervals over scripts; one that has no width '
+                'says that all scripts agreed, not that the next one will.' if name
                 else 'No detector was available: whether the tags are heard where they stand is for the ear to say.',
-                table([{'measure':_NAMES[k], **{v:value(o, k) for v,o in short.items()}} for k in
+                table([{'measure':_wrap(_NAMES[k]), **{v:value(o, k) for v,o in short.items()}} for k in
                        ('tag_heard','tag_in_place','precision','tag_f1','macro_f1','tag_error_rate','jaccard','false_events','ends','mel_correlation','n','plain')]))
         for k in (k for k,v in self.detectors.items() if v['available'] and self.scripts):
             r.heading(f'Tags, heard by {k}').add(f'{self.detectors[k]["note"]}.' if self.detectors[k]['note'] else None,
-                table(self.tag_rows(k), 'Recall: share of requests that were heard at all; off by: between the middles of request and sound'),
-                columns(*(self.confusion_table(v, k) for v in labels)))
+                table(self.tag_rows(k), f'Recall: share of requests that were heard at all; off by: between the middles of request and sound; each: heard in {", ".join(self.voices)}'),
+                *(self.confusion_table(v, k) for v in labels))
         if self.calibration:
+            short = dict(tag_heard='heard', tag_in_place='in place', precision='precision', tag_f1='F1', false_events='false, per plain', n='asked')
             r.heading('Can the detector be believed?').add(
                 'Recordings whose events are known, and the same with the requests shuffled among them. The first is the most that a model could '
                 'reach above, the second is chance; where they are close, nothing above means anything.',
-                table([{'detector':d, 'recordings':of, 'requests':row, **{_NAMES[k]:v[k] if k in ('n','plain') else _say(v[k], v['intervals'].get(k))
-                        for k in ('tag_heard','tag_in_place','precision','tag_f1','false_events','n')}}
+                table([{'recordings':_wrap(f'{of}, {row}'), 'heard by':_wrap(d), **{name:v[k] if k=='n' else _say(v[k], v['intervals'].get(k)) for k,name in short.items()}}
                        for d,sets in self.calibration.items() for of,rows in sets.items() for row,v in rows.items()]))
         if any(self._sounds(v, True) for v in self.voices):
-            r.heading('What was forgotten').add('Scripts without tags. The base has learnt nothing else: where fine-tuned falls behind it, something was lost.',
+            r.heading('What was forgotten').add('Scripts without tags. Where fine-tuned falls behind the base, something was lost.',
                                                 table(self.forgetting_rows()))
         if any(o.get('text') is not None or o.get('voice') is not None for v in self.voices for o in self._sounds(v)):
             r.heading('Words and voice').add(
@@ -599,13 +611,13 @@ class EvalReport:
             r.heading('On held-out clips').add(
                 'Cross entropy in nats of the next token, when everything before it is given; EOS accuracy is the share of ends '
                 'that are seen coming. Lower loss and higher accuracy are better.',
-                table(self.model_rows(), 'c0, c1, ... is the loss of each codebook'))
+                table(_turned(self.model_rows(), 'model'), 'c0, c1, ... is the loss of each codebook'))
         if self.scripts:
             r.heading('Generated sounds').add(
-                'Means over scripts, 95 % bootstrap intervals in brackets. Clipped: share of samples at full scale. Silent: share '
+                'Means over scripts and 95 % bootstrap intervals. Clipped: share of samples at full scale. Silent: share '
                 'of the time below -50 dB. Bandwidth: 99 % of the power lies below. Original: the held-out clips themselves, '
                 'through the codec.',
-                table(self.sound_rows()))
+                table(_turned(self.sound_rows(), 'voice')))
             r.heading('Beside the paper').add(
                 f'Table 8 of NonverbalTTS: CosyVoice-300M, 359 test clips, voices cloned from a prompt. Here: {len(self.scripts)} scripts, {name or "no detector"} as the '
                 'listener. J compares the labels heard in a generated sound with those heard in its recording; rows are not comparable unless corpus, '
@@ -701,7 +713,7 @@ def evaluate(
             if ended is not None: m['ended'] = ended
             m.update(letters_per_second=letters/m['seconds'] if m['seconds'] else None, expected=_listed(place(i, scripts[i], m['seconds'])),
                      heard={k:_listed(v[n]) for k,v in heard.items()})
-            if write: m.update(said=scripts[i], text=write(wave, sr) if len(wave) else '')
+            if write: m['text'] = write(wave, sr) if len(wave) else ''
             rows[i]['sounds'][label] = m
             waves[i][label] = wave,sr
 
