@@ -163,12 +163,8 @@ class _Gate(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        x, = ctx.saved_tensors
-        out = torch.empty_like(x)
-        (gate,up),(of_gate,of_up) = x.unbind(-2),out.unbind(-2)
-        torch.mul(F.silu(gate), grad, out=of_up)
-        torch.ops.aten.silu_backward.grad_input(grad*up, gate, grad_input=of_gate)
-        return out
+        gate,up = ctx.saved_tensors[0].unbind(-2)
+        return torch.stack([torch.ops.aten.silu_backward(grad*up, gate), F.silu(gate).mul_(grad)], -2)
 
 class GatedMLP(nn.Module):
     "`wo(silu(gate) * up)`, gate and up fused in the kernel `wi_fused` of shape `(D,2,F)`, the gate first."

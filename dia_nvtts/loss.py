@@ -71,7 +71,8 @@ class _GradientNow(torch.autograd.Function):
             with torch.enable_grad():
                 h = h.detach().requires_grad_()
                 part = _summed(head(h), t)
-                grads += torch.autograd.grad(part, h, scale/unit)    # (chunk,D)
+                part.backward(scale/unit)
+            grads.append(h.grad)                                     # (chunk,D)
             sums = sums + part.detach()
         ctx.save_for_backward(torch.cat(grads), unit)
         ctx.mark_non_differentiable(sums)
