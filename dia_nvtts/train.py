@@ -90,7 +90,7 @@ class TrainConfig:
     compile:bool=False # torch.compile of each layer: slow first steps, faster ones after
     workers:int=2 # processes that make batches beside a GPU; a CPU has none to spare
     valid_every:int=100 # steps between validations; there is one before the first step and one at the end
-    best_by:str='loss' # the adapter of the best validation is kept: `loss`, `tagged`, `untagged`, `eos_accuracy`, or a name that `on_valid` gives; see `is_better`
+    best_by:str='loss' # what makes a validation the best: `loss`, `tagged`, `untagged`, `eos_accuracy`, or what `on_valid` gives
     save_every:int=100 # steps between checkpoints
     keep_last:int=2 # checkpoints to keep
     samples_every:int=500 # steps between spoken samples, where there is a voice; 0 for none
@@ -104,7 +104,8 @@ class TrainConfig:
         for name,ok in (('mode', ('lora','qlora','full','decoder')), ('schedule', ('cosine','constant')),
                         ('dtype', ('auto','bf16','fp16','fp32')), ('optimizer', ('adamw','adamw8bit'))):
             if getattr(self, name) not in ok: raise ValueError(f'{name} is {getattr(self, name)!r}: expected one of {", ".join(ok)}')
-        for name in ('rank','max_rows','max_bytes','batches_per_step','valid_every','save_every','keep_last','patience','most_repeats','prompt_frames'):
+        for name in ('rank','max_rows','max_bytes','batches_per_step','valid_every','save_every','keep_last','patience','most_repeats',
+                     'prompt_frames'):
             if getattr(self, name) < 1: raise ValueError(f'{name} is {getattr(self, name)}: expected at least 1')
         for name in ('lr','clip','alpha'):
             if not getattr(self, name) > 0: raise ValueError(f'{name} is {getattr(self, name)}: expected more than 0')
@@ -112,7 +113,8 @@ class TrainConfig:
             if not 0 <= getattr(self, name) <= 1: raise ValueError(f'{name} is {getattr(self, name)}: expected 0 to 1')
         if not self.spike > 1: raise ValueError(f'spike is {self.spike}: expected more than 1')
         if self.steps < 1 and not self.epochs > 0: raise ValueError('got neither steps nor epochs: expected one above 0')
-        if self.whole and 'lora' not in self.mode: raise ValueError(f'whole is {self.whole!r}, mode {self.mode}: it belongs to lora and qlora')
+        if self.whole and 'lora' not in self.mode:
+            raise ValueError(f'whole is {self.whole!r} and mode {self.mode}: expected mode lora or qlora with it')
 
 # %% ../nbs/10_train.ipynb #3e3a84a1
 class Examples:
@@ -218,7 +220,8 @@ def check_installed(cfg:TrainConfig):
     if cfg.tracker and cfg.tracker not in have:
         if cfg.tracker not in LOGGER_TYPE_TO_CLASS:
             raise ValueError(f'tracker is {cfg.tracker!r}: expected one of {", ".join(sorted(LOGGER_TYPE_TO_CLASS))}')
-        raise ValueError(f'tracker {cfg.tracker} is not installed: pip install {cfg.tracker}; installed: {", ".join(sorted(have)) or "none"}')
+        raise ValueError(f'tracker {cfg.tracker} is not installed: pip install {cfg.tracker}; '
+                         f'installed: {", ".join(sorted(have)) or "none"}')
 
 # %% ../nbs/10_train.ipynb #50f96e7d
 def _seed_of(*parts) -> int: return int.from_bytes(hashlib.sha256(repr(parts).encode()).digest()[:7], 'big')
@@ -301,7 +304,8 @@ class _Scored(nn.Module):
 
 def new_accelerator(cfg:TrainConfig) -> Accelerator:
     "This process among those that were launched together, and its device."
-    return Accelerator(mixed_precision='no', cpu=not torch.accelerator.is_available(), log_with=cfg.tracker or None, project_dir=cfg.out)
+    return Accelerator(mixed_precision='no', cpu=not torch.accelerator.is_available(),
+                       log_with=cfg.tracker or None, project_dir=cfg.out)
 
 @contextmanager
 def advise_on_memory(cfg:TrainConfig):
@@ -327,7 +331,8 @@ def training_steps(
     if cfg.batches_per_step % acc.num_processes:
         raise ValueError(f'batches_per_step is {cfg.batches_per_step}: expected a multiple of the {acc.num_processes} processes')
     dtype,scaler = compute_dtype(cfg, acc.device),scaler or make_scaler(cfg, acc.device)
-    scored,optimizer = acc.prepare(_Scored(model, dtype if cfg.mode in ('full','decoder') and dtype != torch.float32 else None), optimizer)
+    mixed = dtype if cfg.mode in ('full','decoder') and dtype != torch.float32 else None     # fp32 weights that compute in half
+    scored,optimizer = acc.prepare(_Scored(model, mixed), optimizer)
     C,total,gpu = examples.config.codebooks,count_steps(examples, cfg),acc.device.type == 'cuda'
     weights = [cfg.first_codebook] + [1.]*(C-1)
     mine = range(acc.process_index, cfg.batches_per_step, acc.num_processes)
@@ -356,8 +361,9 @@ def training_steps(
             if finite: scaler.step(optimizer)
             scaler.update()
             optimizer.zero_grad()
-        yield StepResult(step+1, seen[2,0].item(), (seen[0]/seen[1].clamp(min=1)).tolist(), lr_at(step, total, cfg), float(grad_norm),
-                         int(seen[2,1]), 1-(seen[2,1]/seen[2,2]).item(), not finite, [examples.ids[j] for o in parts for j in o.clips])
+        yield StepResult(step+1, seen[2,0].item(), (seen[0]/seen[1].clamp(min=1)).tolist(), lr_at(step, total, cfg),
+                         float(grad_norm), int(seen[2,1]), 1-(seen[2,1]/seen[2,2]).item(), not finite,
+                         [examples.ids[j] for o in parts for j in o.clips])
 
 # %% ../nbs/10_train.ipynb #843b921f
 @torch.no_grad()
@@ -409,13 +415,23 @@ def save_checkpoint(
     with atomic_path(folder/f'checkpoint-{step}', folder=True) as tmp:
         save_file({k:v.detach().contiguous() for k,v in trained_weights(model).items()}, tmp/'weights.safetensors')
         save_file(_moments(model, optimizer), tmp/'optimizer.safetensors')
-        state = dict(step=step, scaler=scaler.state_dict() if scaler else {}, sha256={o.name:_digest(o) for o in tmp.glob('*.safetensors')})
+        state = dict(step=step, scaler=scaler.state_dict() if scaler else {},
+                     sha256={o.name:_digest(o) for o in tmp.glob('*.safetensors')})
         (tmp/'state.json').write_text(json.dumps(state))
     for old in _checkpoints(folder)[keep:]: shutil.rmtree(old)
     return folder/f'checkpoint-{step}'
 
 def _checkpoints(folder) -> list[Path]: # latest first
     return sorted((o for o in Path(folder).glob('checkpoint-*') if o.name[11:].isdigit()), key=lambda o: -int(o.name[11:]))
+
+def _read_checkpoint(point): # -> state, weights, moments; raises ValueError where a file is not as it was written
+    try: state = json.loads((point/'state.json').read_text())
+    except (OSError,ValueError): state = {}
+    if not {'step','sha256'} <= set(state): raise ValueError('state.json is not whole')
+    for name,h in state['sha256'].items():
+        if not (point/name).is_file(): raise ValueError(f'{name} is missing')
+        if _digest(point/name) != h: raise ValueError(f'{name} has changed')
+    return state, load_file(point/'weights.safetensors'), load_file(point/'optimizer.safetensors')
 
 def load_checkpoint(
     folder:str|Path, # of the run
@@ -425,12 +441,8 @@ def load_checkpoint(
 ) -> int: # steps taken; 0 when there is no whole checkpoint
     "Go back to the latest checkpoint that is whole."
     for point in _checkpoints(folder):
-        try:
-            state = json.loads((point/'state.json').read_text())
-            for name,h in state['sha256'].items():
-                if _digest(point/name) != h: raise ValueError(f'{name} has changed')
-            weights,moments = load_file(point/'weights.safetensors'),load_file(point/'optimizer.safetensors')
-        except (OSError,ValueError,KeyError) as e:
+        try: state,weights,moments = _read_checkpoint(point)
+        except (OSError,ValueError) as e:
             say(f'{point.name} is damaged ({e}): using the one before')
             continue
         trains = trained_weights(model)
@@ -540,7 +552,7 @@ class Journal:
         self.folder,self.cfg,self.acc,self.rows = folder,cfg,acc,_rows(folder, start)
         self.bar = tqdm(total=total, initial=start, desc='training', unit='step', disable=not progress)
         self.draw = live_losses() if progress else None
-        if cfg.tracker: acc.init_trackers('dia_nvtts', {k:v for k,v in asdict(cfg).items()})
+        if cfg.tracker: acc.init_trackers('dia_nvtts', asdict(cfg))
         self.began = time.perf_counter()
 
     def of(self, kind:str) -> list[dict]: return [r for r in self.rows if r['kind']==kind]
@@ -550,7 +562,8 @@ class Journal:
         self.rows.append(row)
         with open(self.folder/'metrics.jsonl', 'a') as f: f.write(json.dumps(row)+'\n')
         if self.cfg.tracker:
-            self.acc.log({f'{row["kind"]}/{k}':v for k,v in row.items() if isinstance(v, (int,float)) and k!='step'}, step=row['step'])
+            numbers = {f'{row["kind"]}/{k}':v for k,v in row.items() if isinstance(v, (int,float)) and k!='step'}
+            self.acc.log(numbers, step=row['step'])
         if self.draw: self.draw(self.rows)
 
     def step(self, o:StepResult):
@@ -608,7 +621,7 @@ def fit(
     cfg:TrainConfig,
     overwrite:bool=False, # start over in a folder that is not empty
     resume:bool=False, # go on after the last whole checkpoint
-    on_valid:Callable|None=None, # called with (model, folder, step) at each validation; numbers it returns in a dictionary are written beside it
+    on_valid:Callable|None=None, # (model, folder, step) -> None or more numbers for the validation, as a dictionary
     progress:bool=True, # show a progress bar
     speak:Callable|None=None, # (model, script) -> (wave, sample rate), to hear samples
 ) -> RunResult:
@@ -646,7 +659,8 @@ def fit(
             look(o.step)
             journal.began = time.perf_counter()
         if in_row >= cfg.patience:
-            raise ValueError(f'loss or gradient was not finite {in_row} steps in a row, last on clips {", ".join(o.clips[:8])}: lower lr')
+            raise ValueError(f'loss or gradient was not finite {in_row} steps in a row, last on clips '
+                             f'{", ".join(o.clips[:8])}: lower lr')
         acc.wait_for_everyone()
     weights = folder/('adapter' if 'lora' in cfg.mode else 'model')
     if not journal: return RunResult(folder, total, None, None, 0, None, weights)
@@ -685,7 +699,7 @@ def train(
     cfg:TrainConfig,
     overwrite:bool=False, # start over in a folder that is not empty
     resume:bool=False, # go on after the last whole checkpoint
-    on_valid:Callable|None=None, # called with (model, folder, step) at each validation; numbers it returns in a dictionary are written beside it
+    on_valid:Callable|None=None, # (model, folder, step) -> None or more numbers for the validation, as a dictionary
     progress:bool=True, # show a progress bar
     speak:Callable|None=None, # (model, script) -> (wave, sample rate), to hear samples
 ) -> RunResult:
