@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['REAL_RUN', 'command', 'dia_preprocess', 'dia_encode', 'peak_memory', 'verify_step', 'dia_verify', 'dia_estimate',
-           'with_options', 'dia_train', 'codec_for', 'dia_generate', 'dia_export', 'dia_doctor', 'dia_quickstart']
+           'with_options', 'dia_train', 'codec_for', 'put_adapters', 'read_lines', 'clean_script', 'dia_generate',
+           'dia_evaluate', 'print_summary', 'dia_export', 'dia_doctor', 'dia_quickstart']
 
 # %% ../nbs/14_cli.ipynb #4120fe69
 import argparse
@@ -257,14 +258,53 @@ def codec_for(config, name:str='') -> str:
     "Name of the codec that belongs to a model, unless one is named."
     return name or ('44khz' if config.codebooks == 9 else 'tiny')
 
+def put_adapters(
+    dia, # a `Dia`, changed in place
+    adapters:str, # folders or hub ids of adapters, with commas; none when empty
+    scales:str='1', # how much of each, 1 is as trained; one for all or one for each, with commas
+): # `Dia` or `PeftModel` with all of them active
+    "Put adapters on a model."
+    from dia_nvtts.lora import load_adapter
+    names = [o.strip() for o in str(adapters).split(',') if o.strip()]
+    try: how_much = [float(o) for o in str(scales).split(',')]
+    except ValueError: raise ValueError(f'adapter_scale is {scales!r}: expected numbers such as 1 or 1,0.5') from None
+    if names and len(how_much) not in (1,len(names)): raise ValueError(f'got {len(how_much)} adapter scales for {len(names)} adapters: expected one for all or one for each')
+    labels = [f'adapter{i}' for i in range(len(names))]
+    for name,label,scale in zip(names, labels, how_much*len(names) if len(how_much)==1 else how_much): dia = load_adapter(dia, name, label, scale=scale)
+    if names: dia.base_model.set_adapter(labels, inference_mode=True)
+    return dia
+
+def read_lines(
+    path:str, # text file with a script on each line
+    profile:str='seed', # table of tags by which emoji are read
+    any_tag:bool=True, # take tags that Dia does not know
+) -> list[str]:
+    "Scripts of a file, cleaned."
+    lines = [o for o in Path(path).read_text(encoding='utf-8').splitlines() if o.strip()]
+    if not lines: raise ValueError(f'{path} is empty: expected a script on each line')
+    return [clean_script(o, profile, any_tag) for o in lines]
+
+def clean_script(line:str, profile:str='seed', any_tag:bool=True) -> str:
+    "A script as the model reads it; raise `ValueError` when nothing of it is left, it is too long, or a tag is unknown."
+    import re
+    from dia_nvtts.tags import KNOWN_TAGS, Rejected, load_profile, to_script
+    try: said = to_script(line, profile).text
+    except Rejected as e: raise ValueError(f'script refused, {e.reason}: {e.detail or "expected words or tags"}') from None
+    known = {*KNOWN_TAGS, *load_profile(profile).values()}
+    odd = sorted(set(re.findall(r'\([a-z][a-z _-]*\)', said))-known)
+    if odd and not any_tag: raise ValueError(f'{", ".join(odd)} is no tag that is known: expected some of {", ".join(sorted(known))}, or --any_tag to try it all the same')
+    return said
+
 @call_parse
 @command
 def dia_generate(
     script:str='', # what to say, for example "[S1] Well, (laughs) that went fine."
     scripts:str='', # text file with a script on each line
     model:str='nari-labs/Dia-1.6B-0626', # hub id, folder, tiny or random:tiny
-    adapter:str='', # folder of a LoRA adapter
-    adapter_scale:float=1., # how much of the adapter, 0 is the base model
+    adapter:str='', # folder or hub id of a LoRA adapter; several with commas
+    adapter_scale:str='1', # how much of the adapter, 0 is the base model; one for all or one for each, with commas
+    prompt:str='', # sound file with a voice to go on with
+    prompt_text:str='', # what is said in it, for example "[S1] This is how I sound."
     codec:str='', # default: the one that belongs to the model
     out:str='samples', # folder for one WAV file a script
     guidance:float=3., # how far to go in the direction of the script, 0 is none
@@ -275,6 +315,8 @@ def dia_generate(
     seed:int=42, # script number i is spoken with seed+i
     batch:int=8, # scripts at a time
     profile:str='seed', # table of tags by which emoji in scripts are read
+    any_tag:bool=False, # allow tags that are in no table
+    compile:bool=False, # compile the step, as a CUDA graph on a GPU: slow to start, then fast
     dtype:str='auto', # bf16, fp32, or what the device computes in
     device:str=None, # cpu or cuda; default what is there
     overwrite:bool=False, # start over in a folder that is not empty
@@ -284,34 +326,110 @@ def dia_generate(
     import torch
     from dia_nvtts.checkpoint import load_dia
     from dia_nvtts.codec import decode_codes, load_codec
-    from dia_nvtts.generate import generate_codes
-    from dia_nvtts.lora import load_adapter
-    from dia_nvtts.tags import Rejected, encode_text, to_script
+    from dia_nvtts.corpus import load_audio
+    from dia_nvtts.generate import check_script, generate_codes, guess_seconds, speak
+    from dia_nvtts.tags import encode_text
     from dia_nvtts.train import TrainConfig, compute_dtype
     from tqdm.auto import tqdm
     if not script and not scripts: raise ValueError('got no script: give one, or a file with --scripts')
-    lines = [script] if script else []
-    if scripts: lines += [o for o in Path(scripts).read_text(encoding='utf-8').splitlines() if o.strip()]
-    try: said = [to_script(o, profile).text for o in lines]
-    except Rejected as e: raise ValueError(f'script refused, {e.reason}: {e.detail or "expected words or tags"}') from None
-    texts,folder = [encode_text(o) for o in said],claim_output(out, overwrite)
+    if bool(prompt) != bool(prompt_text): raise ValueError('got a voice prompt without its words, or words without it: give both --prompt and --prompt_text')
+    said = ([clean_script(script, profile, any_tag)] if script else []) + (read_lines(scripts, profile, any_tag) if scripts else [])
+    words = clean_script(prompt_text, profile, any_tag) if prompt else None
+    folder = claim_output(out, overwrite)
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     dia = load_dia(model, compute_dtype(TrainConfig(dtype=dtype), device), device)
     voice = load_codec(codec_for(dia.config, codec), device)
-    if adapter: dia = load_adapter(dia, adapter, scale=adapter_scale)
-    rows = []
-    for start in tqdm(range(0, len(texts), batch), unit='batch', desc='generate'):
-        part = texts[start:start+batch]
-        codes = generate_codes(dia, part, guidance, temperature, top_p, top_k, max_rows, seed=[seed+start+i for i in range(len(part))])
-        for i,c in enumerate(codes, start):
-            name = f'{i:03d}.wav'
-            with atomic_path(folder/name) as p: sf.write(p, decode_codes(voice, c).numpy(), voice.sample_rate, subtype='PCM_16')
-            rows.append(dict(file=name, script=said[i], seed=seed+i, frames=len(c), seconds=round(len(c)/voice.frame_rate, 3)))
-            print(f'{folder/name}  {rows[-1]["seconds"]:6.2f} s  {said[i]}')
-    made = dict(model=model, adapter=adapter, adapter_scale=adapter_scale, codec=voice.id, guidance=guidance, temperature=temperature,
-                top_p=top_p, top_k=top_k, max_rows=max_rows, samples=rows)
+    wave = load_audio(prompt, voice.sample_rate) if prompt else None
+    dia = put_adapters(dia, adapter, adapter_scale)
+    how = dict(guidance=guidance, temperature=temperature, top_p=top_p, top_k=top_k, max_rows=max_rows, compile=compile)
+    for i,o in enumerate(said):
+        for note in check_script(o): print(f'script {i} {note}', file=sys.stderr)
+    rows,alone = {},[i for i,o in enumerate(said) if prompt or guess_seconds(o) > 20]      # those are prompted or cut into parts
+    together = [i for i in range(len(said)) if i not in alone]
+    def write(i, sound):
+        name,W = f'{i:03d}.wav',len(sound)
+        with atomic_path(folder/name) as p: sf.write(p, sound.numpy(), voice.sample_rate, subtype='PCM_16')
+        rows[i] = dict(file=name, script=said[i], seed=seed+i, frames=W//voice.hop, seconds=round(W/voice.sample_rate, 3))
+        tqdm.write(f'{folder/name}  {rows[i]["seconds"]:6.2f} s  {said[i]}', file=sys.stdout)
+    groups = [together[i:i+batch] for i in range(0, len(together), batch)] + [[i] for i in alone]
+    for group in tqdm(groups, unit='batch', desc='generate'):
+        if group[0] in alone:
+            try: write(group[0], speak(dia, voice, said[group[0]], wave, words, check=False, seed=seed+group[0], **how)[0])
+            except ValueError as e:
+                if 'nothing was generated' not in str(e): raise
+                write(group[0], torch.zeros(0))
+        else:
+            codes = generate_codes(dia, [encode_text(said[i]) for i in group], seed=[seed+i for i in group], **how)
+            for i,c in zip(group, codes): write(i, decode_codes(voice, c))
+    made = dict(model=model, adapter=adapter, adapter_scale=adapter_scale, prompt=prompt, prompt_text=words, codec=voice.id, **how,
+                samples=[rows[i] for i in sorted(rows)])
     with atomic_path(folder/'samples.json') as p: p.write_text(json.dumps(made, indent=1, ensure_ascii=False), encoding='utf-8')
-    if empty := [r['file'] for r in rows if not r['frames']]: raise ValueError(f'nothing was generated for {", ".join(empty)}: try another --seed')
+    if empty := [r['file'] for r in made['samples'] if not r['frames']]:
+        raise ValueError(f'nothing was generated for {", ".join(empty)}: try another --seed, a longer script or more --max_rows')
+
+# %% ../nbs/14_cli.ipynb #6fc37dcb
+@call_parse
+@command
+def dia_evaluate(
+    adapter:str='runs/lora/adapter', # folder or hub id of a LoRA adapter; several with commas
+    adapter_scale:str='1', # how much of the adapter; one for all or one for each, with commas
+    model:str='nari-labs/Dia-1.6B-0626', # its base: hub id, folder, tiny or random:tiny
+    data:str='processed_data', # folder written by dia_preprocess, with its code cache
+    codes:str='', # code cache; default the only one inside `data`
+    split:str='test', # whose clips and scripts are held out
+    scripts:str='', # text file with a script on each line, instead of those of the split
+    number:int=60, # scripts with tags to take from the split
+    plain:int=30, # scripts without tags to take beside
+    detector:str='', # who listens: shipped, hub id or folder of an AudioSet tagger, several with commas; default by codec
+    recogniser:str='', # hub id or folder of a speech recogniser, for word errors; none when empty
+    speaker_model:str='', # hub id or folder of an x-vector model, for the voice; none when empty
+    codec:str='', # default: the one that belongs to the model
+    out:str='evaluation', # folder for report.html and report.json
+    guidance:float=3., # as for dia_generate, and so are the next
+    temperature:float=1.2,
+    top_p:float=.95,
+    top_k:int=45,
+    max_rows:int=3072,
+    seed:int=42, # script number i is spoken with seed+i, by base and fine-tuned model
+    batch:int=8, # scripts at a time
+    profile:str='seed', # table of the tags in the scripts
+    remark:str='', # a sentence for the top of the report
+    dtype:str='auto', # bf16, fp32, or what the device computes in
+    device:str=None, # cpu or cuda; default what is there
+    overwrite:bool=False, # start over in a folder that is not empty
+):
+    "Ask base and fine-tuned model the same, listen, and write a report of what was heard."
+    import torch
+    from dia_nvtts.checkpoint import load_dia
+    from dia_nvtts.codec import load_codec
+    from dia_nvtts.evaluate import evaluate
+    from dia_nvtts.train import TrainConfig, compute_dtype, read_examples
+    if not adapter: raise ValueError('got no adapter: expected a folder such as runs/lora/adapter, since base and fine-tuned model are compared')
+    asked = read_lines(scripts, profile) if scripts else number
+    device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    dia = load_dia(model, compute_dtype(TrainConfig(dtype=dtype), device), device)
+    held_out = read_examples(data, codes, dia.config, split)
+    voice = load_codec(codec_for(dia.config, codec), device)
+    tuned,folder = put_adapters(dia, adapter, adapter_scale),claim_output(out, overwrite)
+    listeners = [o.strip() for o in detector.split(',') if o.strip()] or ['shipped' if voice.sample_rate == 8000 else 'MIT/ast-finetuned-audioset-10-10-0.4593']
+    found = evaluate(None, tuned, voice, held_out, asked, seed, batch, max_rows, remark, detectors=listeners, plain=plain, recogniser=recogniser or None,
+                     speaker=speaker_model or None, profile=profile, guidance=guidance, temperature=temperature, top_p=top_p, top_k=top_k)
+    found.to_html(folder/'report.html')
+    found.to_json(folder/'report.json')
+    print_summary(found)
+    print(f'written: {folder}/report.html, {folder}/report.json')
+
+def print_summary(found): # an `EvalReport`
+    "The few numbers that count, base and fine-tuned, one under the other."
+    for name,o in found.detectors.items(): print(f'{name}: ' + ('listens. ' if o['available'] else 'not available. ') + o['note'])
+    names = dict(tag_heard='tags heard', tag_in_place='in place', false_events='false events per plain script', ends='end by themselves', mel_correlation='mel correlation, plain')
+    print(f'{"":32}{"base":>24}{"tuned":>24}')
+    def said(o, k):
+        if o.get(k) is None: return '-'
+        lo,hi = o['intervals'].get(k, (None,None))
+        return f'{o[k]:.3f}' + ('' if lo is None else f' ({lo:.3f} to {hi:.3f})')
+    both = [found.summary(o) for o in ('base','tuned')]
+    for k,name in names.items(): print(f'{name:32}' + ''.join(f'{said(o, k):>24}' for o in both))
 
 # %% ../nbs/14_cli.ipynb #fd3c22d9
 @call_parse
