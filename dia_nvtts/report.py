@@ -265,7 +265,7 @@ def write_sounds(
             (tmp/f'{i}.txt').write_text(script, encoding='utf-8')
             ax = plot_spectrogram(wave, sample_rate)
             ax.set_title(script, fontsize=8, parse_math=False)
-            (tmp/f'{i}.png').write_bytes(png_bytes(ax))
+            (tmp/f'{i}.png').write_bytes(png_bytes(ax, dpi=72))
     return Path(folder)
 
 # %% ../nbs/09a_report.ipynb #8e5f10a6
@@ -299,7 +299,7 @@ def _find_samples(folder): # {name: {label: (wave, sample rate)}}, {name: script
 
 _FIRST = ('before','base') # columns that stand on the left
 
-def _in_order(labels, most=4): # before, then by number: step-200 before step-1000; the first, and the last ones
+def _in_order(labels, most=3): # before, then by number: step-200 before step-1000; the first, and the last ones
     key = lambda o: (o not in _FIRST, [(int(x) if x.isdigit() else 0, x) for x in re.split(r'(\d+)', o)])
     labels = sorted(labels, key=key)
     return labels if len(labels) <= most else labels[:1]+labels[1-most:]
@@ -350,7 +350,7 @@ def training_report(
         r.add(*loss_curves(rows))
     if valid:
         def spell(v):
-            rest = {k.replace('_',' '):x for k,x in v.items()
+            rest = {'best so far' if k=='best' else k.replace('_',' '):x for k,x in v.items()
                     if k not in ('kind','step','loss') and not isinstance(x, (list,dict))}
             return {'step':v['step'], 'loss':v['loss'], **rest, **{f'c{i}':x for i,x in enumerate(v.get('per_codebook') or ())}}
         shown = valid if len(valid)<=12 else [valid[round(i*(len(valid)-1)/11)] for i in range(12)]
@@ -368,6 +368,8 @@ def training_report(
         r.add(compare_sounds({label:found[label] for label in _in_order(found)}))
     if (run/'config.json').is_file():
         config = json.loads((run/'config.json').read_text(encoding='utf-8'))
-        said = lambda v: v if isinstance(v, str) else json.dumps(v)
-        r.heading('Settings').add(table([{'setting':k, 'value':said(v)} for k,v in config.items()]))
+        said = lambda v: (v or '–') if isinstance(v, str) else json.dumps(v)
+        made = [f'seed {config["seed"]}']*('seed' in config) + [f'{k} {v}' for k,v in (config.get('versions') or {}).items()]
+        r.heading('Settings').add(f'Made with {", ".join(made)}.' if made else None)
+        r.add(table([{'setting':k, 'value':said(v)} for k,v in config.items() if k!='versions']))
     return r.save(out or run/'report.html')
