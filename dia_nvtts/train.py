@@ -645,7 +645,7 @@ def fit(
         if any(r['step']==step for r in journal.of('valid')): return
         row = dict(kind='valid', step=step, **validate(model, valid_examples, cfg.max_rows))
         if on_valid: row |= on_valid(model, folder, step) or {}
-        best = [r for r in journal.of('valid') if r['best']]
+        best = [r for r in journal.of('valid') if r.get('best')]
         row['best'] = is_better(row, best[-1] if best else None, cfg.best_by)
         if row['best']: save_weights(model, folder/'best')
         journal.write(row)
@@ -668,7 +668,7 @@ def fit(
     save_weights(model, weights)
     training_report(folder)
     valid = [{k:v for k,v in r.items() if k!='kind'} for r in journal.of('valid')]
-    best = [r for r in valid if r['best']]
+    best = [r for r in valid if r.get('best')]
     return RunResult(folder, total, valid[0] if valid else None, valid[-1] if valid else None,
                      sum(r['skipped'] for r in journal.of('train')), best[-1] if best else None, weights)
 
