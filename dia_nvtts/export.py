@@ -21,8 +21,7 @@ LICENCE = '''The code that made this is under the Apache licence 2.0. The corpus
 CC BY-NC-SA 4.0 and leaves the recordings under the terms of VoxCeleb and Expresso (CC BY-NC 4.0). Weights trained on it are best
 treated as research material. The base model has a licence of its own.'''
 
-_RECIPE = ('mode','rank','alpha','dropout','targets','steps','epochs','max_rows','batches_per_step','lr','schedule','uncond_p','corrupt',
-           'first_codebook','dtype','seed','clips')
+_NOT_RECIPE = ('model','data','codes','out','generation','versions') # of config.json: paths, and what the card says elsewhere
 
 def model_card(
     title:str,
@@ -37,7 +36,7 @@ def model_card(
     config = Path(run)/'config.json' if run else None
     if config and config.is_file():
         settings = json.loads(config.read_text(encoding='utf-8'))
-        said += ['## Recipe', table(('setting','value'), [(k,settings[k]) for k in _RECIPE if k in settings]),
+        said += ['## Recipe', table(('setting','value'), [(k,v) for k,v in settings.items() if k not in _NOT_RECIPE and v not in ('',None)]),
                  'Versions: ' + ', '.join(f'{k} {v}' for k,v in settings.get('versions', {}).items())]
     if run and (Path(run)/'metrics.jsonl').is_file():
         valid = [r for r in read_metrics(run) if r.get('kind') == 'valid']
