@@ -92,7 +92,7 @@ def mel_steps(
 # %% ../nbs/11a_detector.ipynb #d590e9c3
 class SoundNet(nn.Module):
     "Three convolutions over mel steps; class 0 is no event."
-    def __init__(self, classes:int, width:int=32, kernel:int=9):
+    def __init__(self, classes:int, width:int=40, kernel:int=9):
         super().__init__()
         self.sizes = dict(classes=classes, width=width, kernel=kernel)
         conv = lambda a,d: nn.Conv1d(a, width, kernel, padding=d*(kernel//2), dilation=d)
@@ -189,10 +189,11 @@ def save_detector(
     net:SoundNet,
     folder:str|Path, # 'detector.safetensors' and 'detector.json' are written here
     kinds:Sequence[str], # bare emoji of classes 1, 2, ...
+    dtype:torch.dtype=torch.float32, # float16 halves the file
     **about, # anything that JSON can hold, stored beside the sizes
 ) -> Path: # the folder
     "Write a detector as safetensors and JSON."
-    folder,data = Path(folder),save({k:v.detach().contiguous() for k,v in net.state_dict().items()})
+    folder,data = Path(folder),save({k:v.detach().to(dtype).contiguous() for k,v in net.state_dict().items()})
     with atomic_path(folder/'detector.safetensors') as p: p.write_bytes(data)
     about = dict(sizes=net.sizes, kinds=list(kinds), sha256=sha256(data).hexdigest(), **about)
     with atomic_path(folder/'detector.json') as p: p.write_text(json.dumps(about, indent=1, ensure_ascii=False)+'\n', encoding='utf-8')
@@ -203,7 +204,7 @@ def _load_stand_in(folder, name, profile):
     if (got := sha256(data).hexdigest()) != about['sha256']:
         raise ValueError(f'{folder}: detector.safetensors has SHA-256 {got[:12]}…, detector.json says {about["sha256"][:12]}…: copy both again')
     net = SoundNet(**about['sizes'])
-    net.load_state_dict(load(data))
+    net.load_state_dict({k:v.float() for k,v in load(data).items()})
     return StandInDetector(net, about['kinds'], name, profile, about)
 
 # %% ../nbs/11a_detector.ipynb #2af202a6
