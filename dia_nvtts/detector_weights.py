@@ -30,7 +30,7 @@ def make_tapes(
     profile='seed', # of their tags
     seed:int=0,
 ) -> tuple[Tensor,Tensor]: # waves (n,TAPE) and the class of each of their steps (n,1+TAPE//HOP)
-    "Recordings one after the other, 0.1 to 1 s apart; class 0 is no event, else the position in `EVENTS` from 1."
+    "Recordings at any level one after the other, 0.1 to 1 s apart; class 0 is no event, else the position in `EVENTS` from 1."
     rng,waves,labels,at = np.random.default_rng(seed),[],[],TAPE
     classes = {t:k for k,t in reversed(list(enumerate(event_tags(profile).values(), 1)))}
     for r in recordings:
@@ -38,7 +38,7 @@ def make_tapes(
             waves.append(np.zeros(TAPE, np.float32))
             labels.append(np.zeros(1+TAPE//HOP, np.int64))
             at = int(rng.uniform(0, .5)*RATE)
-        waves[-1][at:at+len(r.wave)] = r.wave*np.float32(rng.uniform(.5, 1.4))
+        waves[-1][at:at+len(r.wave)] = r.wave*np.float32(math.exp(rng.uniform(-1.1, .9)))                  # a third to two and a half times as loud
         for tag,a,b in r.events: labels[-1][round((at+a*RATE)/HOP):round((at+b*RATE)/HOP)] = classes[tag]
         at += len(r.wave)+int(rng.uniform(.1, 1)*RATE)
     return torch.from_numpy(np.stack(waves)).clamp(-1, 1),torch.from_numpy(np.stack(labels))
@@ -110,7 +110,7 @@ def build_detector(
     out:str|Path, # folder for 'detector.safetensors' and 'detector.json'
     codec:Codec|None=None, # default the tiny one that ships
     recordings:int=1600, # to learn from, about 2 s each
-    steps:int=1200, # of training
+    steps:int=2000, # of training
     seed:int=0,
     measured:int=240, # held-out recordings to measure on
     progress:bool=True, # show a bar
@@ -123,7 +123,8 @@ def build_detector(
     net = SoundNet(1+len(kinds))
     bar = tqdm(train_detector(net, waves, labels.repeat(3, 1), steps, seed=seed), total=steps, disable=not progress, unit='step')
     for loss in bar: bar.set_postfix(loss=f'{loss:.3f}', refresh=False)
+    net = net.half().float()                                                # what is measured is what is stored
     metrics = measure_detector(StandInDetector(net, kinds, profile='paper'), codec, measured)
-    save_detector(net, out, kinds, made=dict(by='dia_nvtts.detector_weights.build_detector', recordings=recordings, steps=steps, seed=seed,
+    save_detector(net, out, kinds, torch.float16, made=dict(by='dia_nvtts.detector_weights.build_detector', recordings=recordings, steps=steps, seed=seed,
                   codec=codec.id, sound='computed by dia_nvtts.synth, no recordings of people'), metrics=metrics)
     return metrics
