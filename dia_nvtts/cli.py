@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['TAG_MEASURES', 'REAL_RUN', 'command', 'dia_preprocess', 'dia_encode', 'peak_memory', 'verify_step', 'dia_verify',
            'dia_estimate', 'with_options', 'codec_for', 'listeners_for', 'dia_train', 'put_adapters', 'read_lines',
-           'clean_script', 'dia_generate', 'dia_evaluate', 'print_summary', 'dia_export', 'dia_doctor',
+           'clean_script', 'dia_generate', 'dia_evaluate', 'print_summary', 'dia_export', 'dia_benchmark', 'dia_doctor',
            'dia_quickstart']
 
 # %% ../nbs/14_cli.ipynb #4120fe69
@@ -481,6 +481,23 @@ def dia_export(
     kinds = {None:None, 'bf16':torch.bfloat16, 'fp32':torch.float32}
     if dtype not in kinds: raise ValueError(f'dtype is {dtype!r}: expected bf16 or fp32')
     print(f'written: {export_adapter(adapter, claim_output(out, overwrite), model, to, layout, kinds[dtype])}')
+
+# %% ../nbs/14_cli.ipynb #4c8b8ffa
+@call_parse
+@command
+def dia_benchmark(
+    size:str='mid', # of the model: tiny, mid (42 M parameters) or full
+    rounds:int=5, # turns that count
+    cases:str='equal,epoch,generation,gpu', # which parts
+    out:str='', # JSON file for the rows
+):
+    "Measure training, evaluation and generation by turns with transformers + PEFT, in CPU seconds."
+    from dia_nvtts.benchmark import benchmark, benchmark_table
+    rows = benchmark(size, rounds, [o.strip() for o in cases.split(',') if o.strip()], progress=True)
+    print(benchmark_table(rows))
+    if out:
+        with atomic_path(out) as p: p.write_text(json.dumps(rows, indent=1))
+        print(f'written: {out}')
 
 # %% ../nbs/14_cli.ipynb #4a12aa17
 @call_parse
