@@ -24,7 +24,7 @@ from .files import atomic_path
 from .generate import BYTES_PER_SECOND, generate_codes
 from .report import HtmlReport, compare_sounds, loss_curves, mark_tags, note, read_metrics, table
 from .synth import synthesize, tag_emoji
-from .tags import SPEAKERS, decode_text, encode_text, find_tags, strip_tags, tag_colour
+from .tags import SPEAKERS, decode_text, encode_text, find_tags, load_profile, strip_tags, tag_colour
 from .train import Examples, validate
 
 import jiwer
@@ -277,9 +277,10 @@ def _spoken(script, profile, times):
 # %% ../nbs/12_evaluate.ipynb #faa582ef
 def spoken_words(
     text:str, # a script or a transcript
+    tags:Sequence[str]=(), # tags to take out beside the known ones
 ) -> str: # lower case, no tags, no punctuation
     "The words of a text as they can be heard."
-    return ' '.join(re.findall(r"[^\W_]+(?:'[^\W_]+)*", strip_tags(text).replace('’', "'").lower()))
+    return ' '.join(re.findall(r"[^\W_]+(?:'[^\W_]+)*", strip_tags(text, tags).replace('’', "'").lower()))
 
 def error_rate(
     said:Sequence[str], # scripts
@@ -348,13 +349,12 @@ def _summary(expected, heard, near, draws=1000): # the few numbers that stand fo
                tag_f1=whole['(micro)']['f1'], macro_f1=whole['(macro)']['f1'], false_events=false_events(expected, heard),
                tag_error_rate=tag_error_rate(expected, heard), jaccard=label_jaccard(expected, heard)[0], n=whole['(micro)']['expected'],
                plain=len(plain))
-    sure = {}
-    for name,scores,row,key in (('tag_heard',whole,'(micro)','recall'), ('tag_in_place',close,'(micro)','recall'), ('precision',whole,'(micro)','precision'),
-                                ('tag_f1',whole,'(micro)','f1'), ('macro_f1',whole,'(macro)','f1')):
-        sure[name] = scores[row].get('intervals', {}).get(key)
-    sure['false_events'] = bootstrap(_mean, plain, draws=draws) if draws else None
-    sure['tag_error_rate'] = bootstrap(_rate, [_tag_edits(e, h) for e,h in zip(expected, heard)], draws=draws) if draws else None
-    sure['jaccard'] = bootstrap(_mean, [_jaccard(_labels(e), _labels(h)) for e,h in zip(expected, heard)], draws=draws) if draws else None
+    if not draws: return dict(out, intervals={})
+    of = lambda scores,row,key: scores[row].get('intervals', {}).get(key)
+    sure = dict(tag_heard=of(whole, '(micro)', 'recall'), tag_in_place=of(close, '(micro)', 'recall'), precision=of(whole, '(micro)', 'precision'),
+                tag_f1=of(whole, '(micro)', 'f1'), macro_f1=of(whole, '(macro)', 'f1'), false_events=bootstrap(_mean, plain, draws=draws),
+                tag_error_rate=bootstrap(_rate, [_tag_edits(e, h) for e,h in zip(expected, heard)], draws=draws),
+                jaccard=bootstrap(_mean, [_jaccard(_labels(e), _labels(h)) for e,h in zip(expected, heard)], draws=draws))
     return dict(out, intervals={k:list(v) for k,v in sure.items() if v})
 
 def calibrate(
@@ -364,8 +364,10 @@ def calibrate(
     seed:int=0, # of the shuffling
 ) -> dict: # 'as asked', 'shuffled' -> tag_heard, tag_in_place, precision, tag_f1, macro_f1, false_events, ..., intervals
     "What a detector says about recordings whose events are known, and about the same with shuffled requests."
-    heard = [detector.detect(o.wave, o.sample_rate) for o in recordings]
-    truth = [list(o.events) for o in recordings]
+    truth,heard = [list(o.events) for o in recordings],[None]*len(recordings)
+    for sr in {o.sample_rate for o in recordings}:
+        idx = [i for i,o in enumerate(recordings) if o.sample_rate==sr]
+        for i,found in zip(idx, detector.detect_batch([recordings[i].wave for i in idx], sr)): heard[i] = found
     return {'as asked':_summary(truth, heard, near), 'shuffled':_summary(shuffle_requests(truth, seed), heard, near)}
 
 # %% ../nbs/12_evaluate.ipynb #c2f0daa9
@@ -382,8 +384,11 @@ def tag_listener(
     **kw, # guidance, temperature, top_p, top_k for `generate_codes`
 ) -> Callable: # (model, folder, step) -> tag_f1, tag_heard, tag_in_place, false_events, ends
     "A function for `fit(on_valid=...)` that listens to the model."
-    if not any(find_tags(o) for o in scripts): raise ValueError(f'got {len(scripts)} scripts without a tag: expected some with tags to listen for')
-    ear,place = load_detector(detector, profile) if isinstance(detector, (str,Path)) else detector,expected or expected_events
+    own = tuple(load_profile(profile).values())
+    if not any(find_tags(o, own) for o in scripts):
+        raise ValueError(f'got {len(scripts)} scripts without a tag: expected some with tags to listen for')
+    ear = load_detector(detector, profile) if isinstance(detector, (str,Path)) else detector
+    place = expected or (lambda script,seconds: expected_events(script, seconds, tags=own))
     def listen(model, folder=None, step:int=0) -> dict:
         config = getattr(model, 'get_base_model', lambda: model)().config
         was = model.training
@@ -423,7 +428,7 @@ def _number(v): return f'{v:,.0f}' if abs(v)>=1000 else f'{v:.2f}'
 def _say(value, interval=None, more=''): # the value, and its interval small beneath it
     if value is None: return None
     low = ('–' if interval[0]>=0 else ' to ').join(map(_number, interval)) if interval else ''
-    return Span(_number(value), Small(low, style='display:block;opacity:.7') if low else None, Small(more, style='display:block;opacity:.7') if more else None)
+    return Span(_number(value), *(Small(o, style='display:block;opacity:.7') for o in (low,more) if o))
 
 def _wrap(text): return Span(text, style='display:inline-block;min-width:5rem;max-width:16rem;white-space:normal')
 
@@ -437,8 +442,8 @@ def _turned(rows, key): # a row for each measure, a column for each voice
 def _chip(tag): return Mark(tag, style=f'background:{tag_colour(tag)}40;border-bottom:2px solid {tag_colour(tag)};color:inherit')
 
 _NAMES = dict(tag_heard='tags heard', tag_in_place='heard in place', precision='precision', tag_f1='F1', macro_f1='macro F1',
-              false_events='false events per plain script', ends='end by themselves', mel_correlation='mel correlation, plain speech',
-              tag_error_rate='tag error rate', jaccard='Jaccard', n='tags asked for', plain='plain scripts')
+              tag_error_rate='tag error rate', jaccard='Jaccard', false_events='false events per plain script', ends='end by themselves',
+              mel_correlation='mel correlation, plain speech', n='tags asked for', plain='plain scripts')
 
 # %% ../nbs/12_evaluate.ipynb #70aa4984
 @dataclass
@@ -452,6 +457,7 @@ class EvalReport:
     detectors:dict=field(default_factory=dict) # name -> what must be known of it, or why it is not available
     calibration:dict=field(default_factory=dict) # detector -> recordings -> row -> numbers
     near:float=.3 # seconds from its place that count as in place
+    tags:tuple=() # tags in the scripts beside the known ones
 
     @property
     def detector(self) -> str|None:
@@ -464,7 +470,13 @@ class EvalReport:
         return list(dict.fromkeys(k for s in self.scripts for k in s['sounds']))
 
     def _sounds(self, voice, plain=None): # of scripts with (False) or without (True) tags
-        return [dict(s['sounds'][voice], script=s['script']) for s in self.scripts if voice in s['sounds'] and plain in (None, not find_tags(s['script']))]
+        return [dict(s['sounds'][voice], script=s['script']) for s in self.scripts
+                if voice in s['sounds'] and plain in (None, not find_tags(s['script'], self.tags))]
+
+    @property
+    def asked(self) -> int:
+        "Tags in the scripts."
+        return sum(len(find_tags(s['script'], self.tags)) for s in self.scripts)
 
     def events(self, voice:str, detector:str|None=None) -> tuple[list,list]:
         "Expected and heard events of each sound of a voice that a detector listened to."
@@ -476,9 +488,9 @@ class EvalReport:
         "The few numbers that count, with 95 % intervals; None where nothing listened."
         expected,heard = self.events(voice)
         out = _summary(expected, heard, self.near)
-        if not heard: out = {k:None for k in out} | dict(intervals={}, n=sum(len(find_tags(s['script'])) for s in self.scripts), plain=len(self._sounds(voice, True)))
-        for name,values in ('ends', [o.get('ended') for o in self._sounds(voice)]), ('mel_correlation', [o.get('mel_correlation') for o in self._sounds(voice, True)]):
-            known = [v for v in values if v is not None]
+        if not heard: out = {k:None for k in out} | dict(intervals={}, n=self.asked, plain=len(self._sounds(voice, True)))
+        for name,key,plain in ('ends','ended',None),('mel_correlation','mel_correlation',True):
+            known = [o[key] for o in self._sounds(voice, plain) if o.get(key) is not None]
             out[name] = _mean(known)
             if len(known) > 1: out['intervals'][name] = list(bootstrap(_mean, known))
         return out
@@ -496,8 +508,9 @@ class EvalReport:
                 continue
             for v,(o,near) in each.items():
                 cell = lambda k,o=o: _say(o.get(k), o.get('intervals', {}).get(k))
-                rows.append({'tag':name, 'voice':v, 'asked':o['expected'], 'heard':o['heard'], 'recall':cell('recall'), 'in place':cell('recall', near or {}),
-                             'precision':cell('precision'), 'F1':cell('f1'), 'off by (s)':cell('placement'), 'count error':cell('count_error')})
+                rows.append({'tag':name, 'voice':v, 'asked':o['expected'], 'heard':o['heard'], 'recall':cell('recall'),
+                             'in place':cell('recall', near or {}), 'precision':cell('precision'), 'F1':cell('f1'),
+                             'off by (s)':cell('placement'), 'count error':cell('count_error')})
         return rows
 
     def confusion_table(self, voice:str, detector:str|None=None):
@@ -510,7 +523,8 @@ class EvalReport:
             if not n: return ''
             colour = tag_colour(a) if a==h else '#d62728' if a else '#888888'
             return Mark(str(n), style=f'background:{colour}{round(40+160*n/asked[a]):02x};color:inherit;padding:.1em .5em')
-        return table([{'asked for':_chip(a) if a else other, **{h.strip('()') if h else other:cell(a, h) for h in [None,*order]}} for a in [*order,None] if asked[a]],
+        row = lambda a: {h.strip('()') if h else other:cell(a, h) for h in [None,*order]}
+        return table([{'asked for':_chip(a) if a else other, **row(a)} for a in [*order,None] if asked[a]],
                      f'{voice}: rows are what was asked for, columns what was heard')
 
     def model_rows(self) -> list[dict]:
@@ -529,18 +543,19 @@ class EvalReport:
     def word_rows(self, plain:bool|None=None) -> list[dict]:
         "A row for each voice: word and character errors, and likeness of the voice to the original."
         def rate(v, characters):
-            known = [count_edits(spoken_words(o['script']), spoken_words(o['text']), characters) for o in v if o.get('text') is not None]
+            known = [count_edits(spoken_words(o['script'], self.tags), spoken_words(o['text']), characters) for o in v if o.get('text') is not None]
             return _say(_rate(known), bootstrap(_rate, known))
-        row = lambda v: {'word errors':rate(v, False), 'character errors':rate(v, True), 'voice':_interval([o.get('voice') for o in v])}
-        return [{'whose':k, **{('like the original' if a=='voice' else a):x for a,x in row(self._sounds(k, plain)).items()}} for k in self.voices]
+        row = lambda v: {'word errors':rate(v, False), 'character errors':rate(v, True),
+                         'like the original':_interval([o.get('voice') for o in v])}
+        return [{'whose':k, **row(self._sounds(k, plain))} for k in self.voices]
 
     def forgetting_rows(self) -> list[dict]:
         "A row for each measure on scripts without tags, a column for each voice."
         each = {v:self._sounds(v, True) for v in self.voices}
         heard = lambda v: [len(o['heard'][self.detector]) for o in v if o.get('heard', {}).get(self.detector) is not None]
-        values = {'scripts without tags':len, _NAMES['false_events']:lambda v: _interval(heard(v)),
-                  _NAMES['ends']:lambda v: _interval([o.get('ended') for o in v]), _NAMES['mel_correlation']:lambda v: _interval([o.get('mel_correlation') for o in v]),
-                  'letters/s':lambda v: _interval([o.get('letters_per_second') for o in v])}
+        mean = lambda key: lambda v: _interval([o.get(key) for o in v])
+        values = {'scripts without tags':len, _NAMES['false_events']:lambda v: _interval(heard(v)), _NAMES['ends']:mean('ended'),
+                  _NAMES['mel_correlation']:mean('mel_correlation'), 'letters/s':mean('letters_per_second')}
         rows = [{'measure':_wrap(name), **{k:f(v) for k,v in each.items()}} for name,f in values.items()]
         words = {o['whose']:o for o in self.word_rows(True)}
         rows += [{'measure':m, **{k:words[k][m] for k in each}} for m in ('word errors','like the original')]
@@ -552,14 +567,15 @@ class EvalReport:
         def ours(voice, key):
             if key is None: return None
             if key in ('wer','voice'): return words[voice]['word errors' if key=='wer' else 'like the original'] if voice in words else None
-            pairs = [(s['sounds']['original']['heard'].get(name), s['sounds'][voice]['heard'].get(name)) for s in self.scripts if 'original' in s['sounds']]
-            a,b = zip(*pairs) if name and pairs else ((),())
+            heard = [{k:o['heard'].get(name) for k,o in s['sounds'].items()} for s in self.scripts if 'original' in s['sounds']] if name else []
+            a,b = ([o[k] for o in heard] for k in ('original',voice))
             tag = None if key=='all' else key
             if tag: a,b = [[o for o in e if o[0]==tag] for e in a],[[o for o in e if o[0]==tag] for e in b]
             each = [_jaccard(_labels(x), _labels(y)) for x,y in zip(a, b) if not tag or x or y]
-            return _interval(each, f'{len(each)} scripts')
-        return [{'measure':m, 'base':ours('base', k), 'tuned':ours('tuned', k), 'paper, fine-tuned':p, 'CosyVoice2':c, 'how the paper measures':_wrap(how)}
-                for m,k,p,c,how in PAPER]
+            empty = 0 if tag else sum(not x and not y for x,y in zip(a, b))                  # agree, as nothing was heard in either
+            return _interval(each, f'{len(each)} scripts' + (f', {empty} of them silent' if empty else ''))
+        return [{'measure':m, 'base':ours('base', k), 'tuned':ours('tuned', k), 'paper, fine-tuned':p, 'CosyVoice2':c,
+                 'how the paper measures':_wrap(how)} for m,k,p,c,how in PAPER]
 
     def _said(self, s): # a line on what was asked for and heard in each sound
         place = lambda events: ', '.join(f'{t} at {(a+b)/2:.1f} s' for t,a,b in events) or 'nothing'
@@ -576,7 +592,7 @@ class EvalReport:
         name,labels = self.detector,[v for v in self.voices if v!='original']
         r = HtmlReport('Base and fine-tuned, side by side',
                        f'{self.settings["clips"]} held-out clips, {len(self.scripts)} scripts, '
-                       f'{sum(len(find_tags(s["script"])) for s in self.scripts)} tags asked for.')
+                       f'{self.asked} tags asked for.')
         if self.remark: r.add(note(self.remark))
         for k,v in self.detectors.items():
             if not v['available']: r.add(note(v['note']))
@@ -584,28 +600,30 @@ class EvalReport:
             short = {v:self.summary(v) for v in self.voices}
             value = lambda o,k: o[k] if k in ('n','plain') else _say(o[k], o['intervals'].get(k))
             r.heading('In short').add(
-                f'What {name} heard. In place: within {self.near} s of where the script has it. Small: 95 % bootstrap intervals over scripts; one that has no width '
-                'says that all scripts agreed, not that the next one will.' if name
+                f'What {name} heard. In place: within {self.near} s of where the script has it. Small: 95 % bootstrap intervals over scripts; '
+                'one that has no width says that all scripts agreed, not that the next one will.' if name
                 else 'No detector was available: whether the tags are heard where they stand is for the ear to say.',
-                table([{'measure':_wrap(_NAMES[k]), **{v:value(o, k) for v,o in short.items()}} for k in
-                       ('tag_heard','tag_in_place','precision','tag_f1','macro_f1','tag_error_rate','jaccard','false_events','ends','mel_correlation','n','plain')]))
+                table([{'measure':_wrap(said), **{v:value(o, k) for v,o in short.items()}} for k,said in _NAMES.items()]))
         for k in (k for k,v in self.detectors.items() if v['available'] and self.scripts):
             r.heading(f'Tags, heard by {k}').add(f'{self.detectors[k]["note"]}.' if self.detectors[k]['note'] else None,
-                table(self.tag_rows(k), f'Recall: share of requests that were heard at all; off by: between the middles of request and sound; each: heard in {", ".join(self.voices)}'),
+                table(self.tag_rows(k), 'Recall: share of requests that were heard at all; off by: between the middles of request and sound; '
+                                        f'each: heard in {", ".join(self.voices)}'),
                 *(self.confusion_table(v, k) for v in labels))
         if self.calibration:
             short = dict(tag_heard='heard', tag_in_place='in place', precision='precision', tag_f1='F1', false_events='false, per plain', n='asked')
             r.heading('Can the detector be believed?').add(
                 'Recordings whose events are known, and the same with the requests shuffled among them. The first is the most that a model could '
                 'reach above, the second is chance; where they are close, nothing above means anything.',
-                table([{'recordings':_wrap(f'{of}, {row}'), 'heard by':_wrap(d), **{name:v[k] if k=='n' else _say(v[k], v['intervals'].get(k)) for k,name in short.items()}}
+                table([{'recordings':_wrap(f'{of}, {row}'), 'heard by':_wrap(d),
+                        **{said:v[k] if k=='n' else _say(v[k], v['intervals'].get(k)) for k,said in short.items()}}
                        for d,sets in self.calibration.items() for of,rows in sets.items() for row,v in rows.items()]))
         if any(self._sounds(v, True) for v in self.voices):
             r.heading('What was forgotten').add('Scripts without tags. Where fine-tuned falls behind the base, something was lost.',
                                                 table(self.forgetting_rows()))
         if any(o.get('text') is not None or o.get('voice') is not None for v in self.voices for o in self._sounds(v)):
             r.heading('Words and voice').add(
-                'Tags are taken out of the scripts. The errors of the original are those of the recogniser. Likeness: cosine of speaker embeddings, 1 is the same.',
+                'Tags are taken out of the scripts. The errors of the original are those of the recogniser. '
+                'Likeness: cosine of speaker embeddings, 1 is the same.',
                 table(self.word_rows()))
         if self.models:
             r.heading('On held-out clips').add(
@@ -619,8 +637,9 @@ class EvalReport:
                 'through the codec.',
                 table(_turned(self.sound_rows(), 'voice')))
             r.heading('Beside the paper').add(
-                f'Table 8 of NonverbalTTS: CosyVoice-300M, 359 test clips, voices cloned from a prompt. Here: {len(self.scripts)} scripts, {name or "no detector"} as the '
-                'listener. J compares the labels heard in a generated sound with those heard in its recording; rows are not comparable unless corpus, '
+                f'Table 8 of NonverbalTTS: CosyVoice-300M, 359 test clips, voices cloned from a prompt. Here: {len(self.scripts)} scripts, '
+                f'{name or "no detector"} as the listener. J compares the labels heard in a generated sound with those heard in its '
+                'recording; rows are not comparable unless corpus, '
                 'listener and prompt are the same, and a tag that few clips have says little.',
                 table(self.paper_rows()))
             r.heading('Listen')
@@ -629,7 +648,7 @@ class EvalReport:
             for i in (k*len(self.scripts)//n for k in range(n)):
                 s,w = self.scripts[i],self.waves[i]
                 heard = lambda k: (s['sounds'].get(k, {}).get('heard') or {}).get(name) or ()
-                r.add(mark_tags(s['script']), self._said(s), compare_sounds({k:(*o, heard(k)) for k,o in w.items()}))
+                r.add(mark_tags(s['script'], self.tags), self._said(s), compare_sounds({k:(*o, heard(k)) for k,o in w.items()}))
         if run: r.heading('Training').add(*loss_curves(read_metrics(run)))
         r.heading('Settings').add(table([{'setting':k, 'value':str(v)} for k,v in self.settings.items()]))
         return r.save(path)
@@ -637,9 +656,9 @@ class EvalReport:
     def to_json(self, path:str|Path) -> Path:
         "Write everything but the sounds as JSON; `base` and `tuned` hold the summary."
         with atomic_path(path) as p:
+            tags = {d:{v:tag_scores(*self.events(v, d), draws=1000) for v in self.voices} for d,o in self.detectors.items() if o['available']}
             content = dict(settings=self.settings, remark=self.remark, **{v:self.summary(v) for v in self.voices}, detectors=self.detectors,
-                           calibration=self.calibration, models=self.models, scripts=self.scripts,
-                           tags={d:{v:tag_scores(*self.events(v, d), draws=1000) for v in self.voices} for d,o in self.detectors.items() if o['available']})
+                           calibration=self.calibration, models=self.models, scripts=self.scripts, tags=tags)
             p.write_text(json.dumps(content, indent=1), encoding='utf-8')
         return Path(path)
 
@@ -701,15 +720,17 @@ def evaluate(
     (write,writer,no_words),(embed,knower,no_voice) = _ready(load_recogniser, recogniser),_ready(load_speaker, speaker)
     for name,why in (writer,no_words),(knower,no_voice):
         if why: status[name] = dict(available=False, note=why)
-    sr = codec.sample_rate
-    place = (lambda i,s,t: expected(s, t)) if callable(expected) else (lambda i,s,t: expected_events(s, t)) if expected is None else (lambda i,s,t: expected[i])
+    sr,own = codec.sample_rate,tuple(load_profile(profile).values())
+    def place(i, script, seconds):
+        if expected is None: return expected_events(script, seconds, tags=own)
+        return expected(script, seconds) if callable(expected) else expected[i]
     models,rows,waves = {},[dict(script=s, sounds={}) for s in scripts],[{} for _ in scripts]
 
     def put(label, sounds): # [(i, wave, ended)]
         heard = {k:ear.detect_batch([w for _,w,_ in sounds], sr) for k,ear in ears.items()}
         for n,(i,wave,ended) in enumerate(sounds):
             m = sound_measures(wave, sr)
-            letters = sum(c.isalnum() for c in strip_tags(scripts[i]))
+            letters = sum(c.isalnum() for c in strip_tags(scripts[i], own))
             if ended is not None: m['ended'] = ended
             m.update(letters_per_second=letters/m['seconds'] if m['seconds'] else None, expected=_listed(place(i, scripts[i], m['seconds'])),
                      heard={k:_listed(v[n]) for k,v in heard.items()})
@@ -732,7 +753,7 @@ def evaluate(
         if 'original' not in sounds: continue
         known = embed(*wave['original']) if embed else None
         for k in ('base','tuned'):
-            if not find_tags(row['script']): sounds[k]['mel_correlation'] = mel_correlation(wave[k][0], wave['original'][0], sr)
+            if not find_tags(row['script'], own): sounds[k]['mel_correlation'] = mel_correlation(wave[k][0], wave['original'][0], sr)
             if embed and len(wave[k][0]): sounds[k]['voice'] = float(np.dot(embed(*wave[k]), known))
     known = {}
     if not isinstance(calibration, int): known['as given'] = list(calibration)
@@ -740,7 +761,8 @@ def evaluate(
         borrowed = [(s,decode_codes(codec, c).numpy()) for s,c in _borrow(examples, calibration, calibration//4)]
         known['held-out clips, through the codec'] = [Recording(w, sr, s, tuple(place(0, s, len(w)/sr))) for s,w in borrowed]
     found = {k:{of:calibrate(ear, o, near) for of,o in known.items() if len(o)>1} for k,ear in ears.items()}
-    if calibration and 'shipped' in found: found['shipped']['stand-in, true times'] = calibrate(ears['shipped'], stand_in_recordings(60, 1, profile=profile), near)
+    if calibration and 'shipped' in found:
+        found['shipped']['stand-in, true times'] = calibrate(ears['shipped'], stand_in_recordings(60, 1, profile=profile), near)
     settings = dict(clips=len(examples or ()), scripts=len(scripts), seed=seed, max_rows=max_rows, codec=codec.id,
                     generation=config.generation, recogniser=writer, speaker=knower, profile=str(profile), **kw)
-    return EvalReport(models, rows, settings, remark, waves, status, {k:v for k,v in found.items() if v}, near)
+    return EvalReport(models, rows, settings, remark, waves, status, {k:v for k,v in found.items() if v}, near, own)
