@@ -101,14 +101,30 @@ def rotary_angles(
     angles = (positions.float()[:,None] / scales)[:,None]       # (T,1,H/2)
     return angles.cos(), angles.sin()
 
+def _turn(x, cos, sin): # cos and sin (T,1,H); sin is negative in the first half
+    x32 = x.float()
+    return (x32*cos).addcmul_(x32.roll(x.shape[-1]//2, -1), sin).to(x.dtype)
+
+class _Rotate(torch.autograd.Function):
+    "A rotation, whose gradient is the rotation back; keeps the angles alone."
+    @staticmethod
+    def forward(ctx, x, cos, sin):
+        ctx.save_for_backward(cos, sin)
+        return _turn(x, cos, sin)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, grad):
+        cos,sin = ctx.saved_tensors
+        return _turn(grad, cos, -sin),None,None
+
 def rotate(
     x:Tensor, # `(B,T,N,H)` queries or keys
     angles:tuple[Tensor,Tensor], # from `rotary_angles` of the same `T` positions
 ) -> Tensor: # `(B,T,N,H)` in the dtype of `x`
     "Turn the two halves of each head into one another by the angle of its position, in fp32."
     cos,sin = angles
-    a,b = x.float().chunk(2, -1)
-    return torch.cat([a*cos - b*sin, b*cos + a*sin], -1).to(x.dtype)
+    return _Rotate.apply(x, torch.cat([cos,cos], -1), torch.cat([-sin,sin], -1))
 
 # %% ../nbs/04_layers.ipynb #f1d614dd
 class Attention(nn.Module):
