@@ -101,9 +101,10 @@ def rotary_angles(
     angles = (positions.float()[:,None] / scales)[:,None]       # (T,1,H/2)
     return angles.cos(), angles.sin()
 
-def _turn(x, cos, sin): # cos and sin (T,1,H); sin is negative in the first half
+def _turn(x, cos, sin): # cos and sin (T,1,H/2)
     x32 = x.float()
-    return (x32*cos).addcmul_(x32.roll(x.shape[-1]//2, -1), sin).to(x.dtype)
+    halves = x32.roll(x.shape[-1]//2, -1)                        # the other half of each pair
+    return (x32*torch.cat([cos,cos], -1)).addcmul_(halves, torch.cat([-sin,sin], -1)).to(x.dtype)
 
 class _Rotate(torch.autograd.Function):
     "A rotation, whose gradient is the rotation back; keeps the angles alone."
@@ -123,8 +124,7 @@ def rotate(
     angles:tuple[Tensor,Tensor], # from `rotary_angles` of the same `T` positions
 ) -> Tensor: # `(B,T,N,H)` in the dtype of `x`
     "Turn the two halves of each head into one another by the angle of its position, in fp32."
-    cos,sin = angles
-    return _Rotate.apply(x, torch.cat([cos,cos], -1), torch.cat([-sin,sin], -1))
+    return _Rotate.apply(x, *angles)
 
 # %% ../nbs/04_layers.ipynb #f1d614dd
 class Attention(nn.Module):
