@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['TAG_MEASURES', 'REAL_RUN', 'command', 'dia_preprocess', 'dia_encode', 'peak_memory', 'verify_step', 'dia_verify',
            'dia_estimate', 'with_options', 'codec_for', 'listeners_for', 'dia_train', 'put_adapters', 'read_lines',
-           'clean_script', 'dia_generate', 'dia_evaluate', 'print_summary', 'dia_export', 'dia_benchmark', 'dia_doctor',
-           'dia_quickstart']
+           'clean_script', 'dia_generate', 'dia_evaluate', 'print_summary', 'dia_export', 'dia_benchmark',
+           'dia_build_assets', 'dia_doctor', 'dia_quickstart']
 
 # %% ../nbs/14_cli.ipynb #4120fe69
 import argparse
@@ -498,6 +498,38 @@ def dia_benchmark(
     if out:
         with atomic_path(out) as p: p.write_text(json.dumps(rows, indent=1))
         print(f'written: {out}')
+
+# %% ../nbs/14_cli.ipynb #c35ec603
+@call_parse
+@command
+def dia_build_assets(
+    out:str='assets', # folder to write: codec.*, detector.*, dia/
+    seed:int=0, # two builds with one seed on one machine are identical
+    share:float=1., # share of clips and steps; 1 is what ships, less is for trying the way
+    overwrite:bool=False, # start over in a folder that is not empty
+):
+    "Make the small codec, Dia and detector that ship with the package, from computed sound; under an hour on one core."
+    import torch
+    from dia_nvtts.assets import build_codec
+    from dia_nvtts.base import build_base
+    from dia_nvtts.codec import load_codec
+    from dia_nvtts.detector_weights import build_detector
+    if not 0 < share <= 1: raise ValueError(f'share is {share}: expected above 0, to 1')
+    torch.set_num_threads(1) # one order of additions, whatever the machine
+    folder,part = claim_output(out, overwrite),lambda n, least: max(least, round(n*share))
+    def told(name, files, began):
+        size = sum((folder/f).stat().st_size for f in files)
+        print(f'{name:10}{size/1e6:6.2f} MB {time.process_time()-began:8.0f} CPU s', flush=True)
+    began = time.process_time()
+    build_codec(folder, seed, part(2800, 4), part(1200, 16))
+    told('codec', ('codec.safetensors',), began)
+    began,codec = time.process_time(),load_codec(str(folder), 'cpu')
+    build_base(folder/'dia', codec, part(8000, 40), part(2400, 4), seed)
+    told('dia', ('dia/model.safetensors',), began)
+    began = time.process_time()
+    build_detector(folder, codec, part(1600, 60), part(2000, 4), seed, part(240, 20))
+    told('detector', ('detector.safetensors',), began)
+    print(f'written: {folder}')
 
 # %% ../nbs/14_cli.ipynb #4a12aa17
 @call_parse
