@@ -237,7 +237,7 @@ def codec_for(config, name:str='') -> str:
     "Name of the codec that belongs to a model, unless one is named."
     return name or ('44khz' if config.codebooks == 9 else 'tiny')
 
-TAG_MEASURES = ('tag_f1','tag_heard','tag_in_place','false_events','ends') # that `best_by` may name beside measures of loss
+TAG_MEASURES = ('tag_f1','tag_heard','tag_in_place','false_events','ends') # that `best_by` may name beside measures of loss, with a minus where less is better
 
 def listeners_for(voice, detector:str='') -> list[str]: # `voice` is a `Codec`
     "Names of the detectors to listen with: those given, with commas, or the one that knows such sound."
@@ -249,10 +249,11 @@ def _hear(cfg, codec, detector): # -> what `train` needs to speak samples, and t
     from dia_nvtts.corpus import read_processed
     from dia_nvtts.evaluate import tag_listener
     from dia_nvtts.generate import speak
-    if not cfg.samples_every and cfg.best_by not in TAG_MEASURES: return {}
+    by_ear = cfg.best_by.lstrip('-') in TAG_MEASURES
+    if not cfg.samples_every and not by_ear: return {}
     try: voice = load_codec(codec_for(read_config(cfg.model), codec))
     except (OSError,ValueError) as e:
-        if codec or cfg.best_by in TAG_MEASURES: raise
+        if codec or by_ear: raise
         print(f'no samples will be spoken: {str(e).splitlines()[0]}', file=sys.stderr)
         return {}
     def say(model, script):
@@ -261,7 +262,7 @@ def _hear(cfg, codec, detector): # -> what `train` needs to speak samples, and t
         except ValueError as e:
             if 'nothing was generated' not in str(e): raise
             return torch.zeros(0), voice.sample_rate
-    if cfg.best_by not in TAG_MEASURES: return dict(speak=say)
+    if not by_ear: return dict(speak=say)
     clips = [c for c in read_processed(cfg.data) if c.split == cfg.valid_split]
     asked = [c.text for c in clips if c.tags][:20] + [c.text for c in clips if not c.tags][:10]
     return dict(speak=say, on_valid=tag_listener(voice, asked, detector=listeners_for(voice, detector)[0], seed=cfg.seed))
@@ -553,7 +554,7 @@ def dia_quickstart(
     out:str='quickstart', # folder for everything
     rows:str='demo', # size of the stand-in corpus: tiny, demo, or a number of rows
     steps:int=300, # of training
-    scripts:int=12, # held-out scripts to speak
+    scripts:int=40, # held-out scripts with tags to speak, and half as many without
     seed:int=42, # of corpus, training and generation
     overwrite:bool=False, # start over in a folder that is not empty
     resume:bool=False, # go on in a folder that is not empty
@@ -563,7 +564,7 @@ def dia_quickstart(
     from dia_nvtts.checkpoint import load_dia, read_config
     from dia_nvtts.codec import encode_clips, load_codec
     from dia_nvtts.corpus import preprocess
-    from dia_nvtts.evaluate import evaluate
+    from dia_nvtts.evaluate import evaluate, stand_in_events
     from dia_nvtts.lora import load_adapter
     from dia_nvtts.report import training_report
     from dia_nvtts.train import TrainConfig, read_examples, train
@@ -586,10 +587,12 @@ def dia_quickstart(
     tuned = load_adapter(load_dia('tiny'), run/'adapter')
     remark = ('Every sound here is synthetic, the corpus is a stand-in and the model is tiny: the run shows that the way from corpus to '
               'sound is open, not how Dia sounds.')
-    found = evaluate(None, tuned, codec, held_out, scripts, seed, max_rows=256, guidance=.5, temperature=.7, remark=remark)
+    found = evaluate(None, tuned, codec, held_out, scripts, seed, max_rows=256, guidance=.5, temperature=.7, remark=remark,
+                     expected=stand_in_events)
     stage(5, 'the report')
     found.to_html(folder/'report.html', run)
     found.to_json(folder/'report.json')
     training_report(run, remark=remark)
+    print_summary(found)
     print(f'loss on held-out clips: base {found.models["base"]["loss"]:.3f}, fine-tuned {found.models["tuned"]["loss"]:.3f}')
     print(f'report: {folder/"report.html"}; training curves: {run/"report.html"}; adapter: {run/"adapter"}\n\n{REAL_RUN}')
