@@ -4,15 +4,16 @@
 
 # %% auto #0
 __all__ = ['LENGTHS', 'size_config', 'hf_inputs', 'hf_model', 'lora_pair', 'our_loss', 'their_loss', 'take_step', 'take_turns',
-           'step_flops', 'matmul_rate', 'compare_equal', 'epoch_lengths', 'epoch_batches', 'padding_share',
-           'fair_sample', 'compare_epoch', 'compare_generation', 'gpu_rate', 'gpu_step', 'gpu_table', 'benchmark',
-           'benchmark_table']
+           'step_flops', 'matmul_rate', 'kept_bytes', 'compare_equal', 'epoch_lengths', 'epoch_batches',
+           'padding_share', 'fair_sample', 'compare_epoch', 'compare_generation', 'gpu_rate', 'gpu_step', 'gpu_table',
+           'benchmark', 'benchmark_table']
 
 # %% ../nbs/benchmarks.ipynb #4256b59f
 import random
 import statistics
 import tempfile
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -53,7 +54,7 @@ def hf_inputs(
         n = int(scored.nonzero().max())+1                    # rows of this clip
         ids[b,T-n:],labels[b,T-n:],mask[b,T-n:] = batch.audio_ids[b,:n],batch.targets[b,:n],1
     return dict(input_ids=batch.text_ids, attention_mask=batch.text_mask.long(), decoder_input_ids=ids,
-                decoder_attention_mask=mask, labels=labels.transpose(1,2).reshape(B*C, T))
+                decoder_attention_mask=mask, labels=labels.transpose(1,2).flatten(0,1).contiguous())
 
 # %% ../nbs/benchmarks.ipynb #03298c0f
 def hf_model(
@@ -177,6 +178,22 @@ def matmul_rate(
     seconds,_ = take_turns({'matmul': lambda r: [torch.mm(x, w, out=out) for _ in range(5)] and None}, rounds)
     return 5*2*rows*D*2*F/min(seconds['matmul'])
 
+# %% ../nbs/benchmarks.ipynb #dd7ab9a0
+def kept_bytes(
+    model, # ours or theirs
+    loss:Callable, # `our_loss` or `their_loss`
+    batch, # what it takes
+) -> int:
+    "Bytes kept for the backward pass, each memory once, parameters left out."
+    noted,weights = [],{p.untyped_storage().data_ptr() for p in model.parameters()}
+    def note(t):
+        noted.append(weakref.ref(t))
+        return t
+    with torch.autograd.graph.saved_tensors_hooks(note, lambda t: t): found = loss(model, batch)
+    alive = [t.untyped_storage() for o in noted if (t := o()) is not None]
+    assert found.requires_grad                                   # which also keeps the graph until here
+    return sum({o.data_ptr():o.nbytes() for o in alive if o.data_ptr() not in weights}.values())
+
 # %% ../nbs/benchmarks.ipynb #278784ff
 LENGTHS = dict(tiny=(40,20), mid=(700,120), full=(700,120)) # frames and bytes of a clip
 
@@ -195,7 +212,7 @@ def compare_equal(
     rounds:int=5,
     dtype:torch.dtype=torch.bfloat16,
 ) -> list[dict]:
-    "A LoRA step and an evaluation on clips of one length, theirs and ours; rates in useful codes a CPU second."
+    "A LoRA step and an evaluation on clips of one length, theirs and ours; rates in useful codes a CPU second, `kept_kib` a row."
     config,(frames,text) = size_config(size),LENGTHS[size]
     ours,theirs = lora_pair(config, dtype)
     batch = make_batch(*_clips(config, [(text,frames)]*2), config)
@@ -205,8 +222,9 @@ def compare_equal(
         seconds,losses = take_turns({'transformers + PEFT': lambda _: take_step(theirs, their_loss, inputs, b),
                                      'dia_nvtts': lambda _: take_step(ours, our_loss, batch, a)}, rounds)
         floor = step_flops(config, [(text,rows)]*2, r)/rate
-        out += _against([_row(case, who, size, codes, seconds[who], loss=losses[who][0], floor=round(floor/statistics.median(seconds[who]), 3))
-                         for who in seconds])
+        kept = [kept_bytes(theirs, their_loss, inputs),kept_bytes(ours, our_loss, batch)] if r else [0,0]
+        out += _against([_row(case, who, size, codes, seconds[who], loss=losses[who][0], kept_kib=round(k/2**10/(2*rows), 1),
+                              floor=round(floor/statistics.median(seconds[who]), 3)) for who,k in zip(seconds, kept)])
     return out
 
 # %% ../nbs/benchmarks.ipynb #389d3d37
@@ -405,8 +423,8 @@ def benchmark_table(
     rows:Sequence[dict], # from `benchmark`
 ) -> str: # Markdown
     "The rows as a table to read."
-    head = '| case | who | CPU s | codes or rows a s (low–high) | ratio | of the floor | loss |'
+    head = '| case | who | CPU s | codes or rows a s (low–high) | ratio | of the floor | loss | KiB kept a row |'
     cell = lambda o,k,form: format(o[k], form) if o.get(k) is not None else ''
     lines = [f'| {o["case"]} | {o["who"]} | {o["cpu_s"]:.3f} | {o["rate"]:,.0f} ({o["low"]:,.0f}–{o["high"]:,.0f}) | {cell(o, "ratio", ".2f")} | '
-             f'{cell(o, "floor", ".0%")} | {cell(o, "loss", ".4f")} |' for o in rows]
-    return '\n'.join([head, '|---'*7 + '|', *lines])
+             f'{cell(o, "floor", ".0%")} | {cell(o, "loss", ".4f")} | {cell(o, "kept_kib", ".0f")} |' for o in rows]
+    return '\n'.join([head, '|---'*8 + '|', *lines])
