@@ -56,7 +56,7 @@ class TrainConfig:
     data:str='processed_data' # folder written by `preprocess`
     codes:str='' # code cache written by `encode_clips`; default the only one inside `data`
     out:str='runs/lora' # folder of the run
-    mode:str='lora' # what trains: `lora`, `qlora` (LoRA beside 4-bit weights), `full`, or `decoder` (all of it, encoder frozen)
+    mode:str='lora' # what trains: `lora`, `qlora` (beside 4-bit weights), `full`, or `decoder` (encoder frozen)
     rank:int=16 # of the adapter
     alpha:float=32. # the adapter's output is scaled by alpha/rank
     dropout:float=0. # of the adapter's input, 0 to 1
