@@ -116,7 +116,8 @@ def plot_spectrogram(
     frames = np.lib.stride_tricks.sliding_window_view(np.pad(wave, (n//2,n)), n)[::hop] # (frames, n)
     power = np.abs(np.fft.rfft(frames*np.hanning(n), axis=1))[:,:int(top/sample_rate*n)+1]**2
     db = 10*np.log10(np.maximum(power, 1e-12)/max(power.max(), 1e-6))
-    ax.imshow(db.T, origin='lower', aspect='auto', cmap='magma', vmin=floor, vmax=0,
+    steps = 6*np.round(db.T/6)                                                          # dB; keeps the picture file small
+    ax.imshow(steps, origin='lower', aspect='auto', cmap='magma', vmin=floor, vmax=0, interpolation='nearest',
               extent=(-hop/2/sample_rate, (len(frames)-.5)*hop/sample_rate, 0, top))
     ax.set(xlabel='time (s)', ylabel='Hz', xlim=(0, max(W,1)/sample_rate))
     for tag,start,end in spans:
