@@ -423,8 +423,10 @@ def benchmark_table(
     rows:Sequence[dict], # from `benchmark`
 ) -> str: # Markdown
     "The rows as a table to read."
-    head = '| case | who | CPU s | codes or rows a s (low–high) | ratio | of the floor | loss | KiB kept a row |'
-    cell = lambda o,k,form: format(o[k], form) if o.get(k) is not None else ''
-    lines = [f'| {o["case"]} | {o["who"]} | {o["cpu_s"]:.3f} | {o["rate"]:,.0f} ({o["low"]:,.0f}–{o["high"]:,.0f}) | {cell(o, "ratio", ".2f")} | '
-             f'{cell(o, "floor", ".0%")} | {cell(o, "loss", ".4f")} | {cell(o, "kept_kib", ".0f")} |' for o in rows]
-    return '\n'.join([head, '|---'*8 + '|', *lines])
+    head = '| case | who | CPU s | codes or rows a s (low–high) | ratio | of the floor | loss | KiB kept a row | peak GiB |'
+    cell = lambda o,k,form: format(o[k], form) if o.get(k) is not None else ''    # what a row has not is left empty
+    forms = dict(cpu_s='.3f', rate=',.0f', low=',.0f', high=',.0f', ratio='.2f', floor='.0%', loss='.4f', kept_kib=',.0f', peak_gb='.1f')
+    text = [{k:cell(o, k, form) for k,form in forms.items()} for o in rows]
+    lines = [f'| {o["case"]} | {o["who"]} | {t["cpu_s"]} | {t["rate"]} ({t["low"]}–{t["high"]}) | {t["ratio"]} | {t["floor"]} | {t["loss"]} | '
+             f'{t["kept_kib"]} | {t["peak_gb"]} |' for o,t in zip(rows, text)]
+    return '\n'.join([head, '|---'*9 + '|', *lines])
