@@ -288,6 +288,7 @@ def dia_train(
     row = lambda d: f'loss {d["loss"]:.3f}, EOS accuracy {d["eos_accuracy"]:.0%}'
     print(f'{r.steps} steps' + (f', {r.skipped} skipped' if r.skipped else ''))
     if r.first: print(f'  base       {row(r.first)}\n  now        {row(r.last)}')
+    if r.best: print(f'  best       {row(r.best)}, step {r.best["step"]}: {r.folder}/best')
     print(f'written: {r.weights}, {r.folder}/report.html')
 
 # %% ../nbs/14_cli.ipynb #7a843787
@@ -546,7 +547,8 @@ REAL_RUN = '''The same on the real corpus and model, with a GPU and the network:
   dia_encode
   dia_verify
   dia_train
-  dia_generate "[S1] Well, (laughs) that went fine." --adapter runs/lora/adapter'''
+  dia_generate "[S1] Well, (laughs) that went fine." --adapter runs/lora/adapter
+  dia_evaluate'''
 
 @call_parse
 @command

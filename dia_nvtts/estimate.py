@@ -76,8 +76,8 @@ def _fake_step(config, cfg, rows, text, clips):
         ids,audio = torch.ones(clips, text, dtype=torch.long),torch.zeros(clips, rows, C, dtype=torch.long)
         with torch.autocast('cpu', torch.bfloat16, enabled=cfg.mode != 'lora' and wide == torch.bfloat16):
             hidden = dia.hidden(ids, ids.bool(), audio)
-            logits = dia.decoder.logits_dense(hidden.flatten(0,1)[:512]).float()      # `head_loss` holds those of 512 rows at a time
-            loss = torch.nn.functional.cross_entropy(logits.flatten(0,-2), audio.flatten(0,1)[:512].flatten()) + hidden.sum()
+            logits = dia.decoder.logits_dense(hidden.flatten(0,1)[:256]).float()      # `head_loss` holds those of 256 rows at a time
+            loss = torch.nn.functional.cross_entropy(logits.flatten(0,-2), audio.flatten(0,1)[:256].flatten()) + hidden.sum()
         loss.backward()
     return still, live.peak, trains, kernels, wide.itemsize
 
