@@ -4,12 +4,12 @@
 
 # %% auto #0
 __all__ = ['PAPER', 'as_base', 'sound_measures', 'match_events', 'tag_scores', 'confusion', 'count_edits', 'tag_error_rate',
-           'label_jaccard', 'false_events', 'bootstrap', 'shuffle_requests', 'expected_events', 'stand_in_events',
-           'spoken_words', 'error_rate', 'load_recogniser', 'load_speaker', 'mel_correlation', 'calibrate',
-           'tag_listener', 'EvalReport', 'evaluate']
+           'label_jaccard', 'false_events', 'bootstrap', 'shuffle_requests', 'held_out_losses', 'expected_events',
+           'stand_in_events', 'spoken_words', 'error_rate', 'load_recogniser', 'load_speaker', 'mel_correlation',
+           'calibrate', 'tag_listener', 'EvalReport', 'evaluate']
 
 # %% ../nbs/12_evaluate.ipynb #96892d49
-import json, math, random, re
+import copy, json, math, random, re
 from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, nullcontext
@@ -232,6 +232,29 @@ def shuffle_requests(
     for a,b in zip(order, order[1:]+order[:1]): out[a] = expected[b]  # one cycle through all: nobody stays
     return out
 
+# %% ../nbs/12_evaluate.ipynb #d6924e83
+def held_out_losses(
+    model, # `Dia` or `PeftModel`
+    examples:Examples,
+    draws:int=1000, # for the intervals
+) -> dict: # what `validate` returns, and `intervals` of the same names
+    "Losses and EOS accuracy over clips, with 95 % bootstrap intervals."
+    def alone(i): # the examples, but for all clips other than one
+        one = copy.copy(examples)
+        for k in ('ids','texts','tags','tagged','where','lengths'): setattr(one, k, [getattr(examples, k)[i]])
+        return validate(model, one)
+    clips = range(len(examples))
+    each,weight = [alone(i) for i in clips],[examples.targets([i]) for i in clips]
+    loss,codebooks = (np.array([v[k] for v in each], dtype=float) for k in ('loss','per_codebook'))
+    def mean_of(values):
+        def mean(idx): return (np.asarray(values)[idx]*np.asarray(weight)[idx]).sum()/np.asarray(weight)[idx].sum() if len(idx) else None
+        return mean
+    groups = {t:[i for i in clips if examples.tagged[i]==t] for t in (True,False)}
+    sure = dict(loss=bootstrap(mean_of(loss), clips, draws=draws), tagged=bootstrap(mean_of(loss), groups[True], draws=draws),
+                untagged=bootstrap(mean_of(loss), groups[False], draws=draws), per_codebook=[bootstrap(mean_of(o), clips, draws=draws) for o in codebooks.T],
+                eos_accuracy=bootstrap(_mean, [v['eos_accuracy'] for v in each], draws=draws))
+    return dict(validate(model, examples), intervals=sure)
+
 # %% ../nbs/12_evaluate.ipynb #9e29238e
 def expected_events(
     script:str,
@@ -425,10 +448,10 @@ PAPER = ( # NonverbalTTS (arXiv 2507.13155), table 8: measure, key of ours, fine
 
 def _number(v): return f'{v:,.0f}' if abs(v)>=1000 else f'{v:.2f}'
 
-def _say(value, interval=None, more=''): # the value, and its interval small beneath it
+def _say(value, interval=None, more='', number=_number): # the value, and its interval small beneath it
     if value is None: return None
-    low = ('–' if interval[0]>=0 else ' to ').join(map(_number, interval)) if interval else ''
-    return Span(_number(value), *(Small(o, style='display:block;opacity:.7') for o in (low,more) if o))
+    low = ('–' if interval[0]>=0 else ' to ').join(map(number, interval)) if interval else ''
+    return Span(number(value), *(Small(o, style='display:block;opacity:.7') for o in (low,more) if o))
 
 def _wrap(text): return Span(text, style='display:inline-block;min-width:5rem;max-width:16rem;white-space:normal')
 
@@ -529,9 +552,12 @@ class EvalReport:
 
     def model_rows(self) -> list[dict]:
         "A row for each model: losses in nats and EOS accuracy on held-out clips."
-        name = {'eos_accuracy':'EOS accuracy', 'tagged':'loss, with tags', 'untagged':'loss, without'}
-        each = lambda v: {f'c{i}':x for i,x in enumerate(v['per_codebook'])}
-        return [{'model':k, 'loss':v['loss'], **{name[o]:v[o] for o in name}, **each(v)} for k,v in self.models.items()]
+        name = {'loss':'loss', 'eos_accuracy':'EOS accuracy', 'tagged':'loss, with tags', 'untagged':'loss, without'}
+        def row(v):
+            sure,four = v.get('intervals', {}),lambda x: f'{x:.4g}'
+            each = zip(v['per_codebook'], sure.get('per_codebook') or [None]*len(v['per_codebook']))
+            return {name[o]:_say(v[o], sure.get(o), number=four) for o in name} | {f'c{i}':_say(x, o, number=four) for i,(x,o) in enumerate(each)}
+        return [{'model':k, **row(v)} for k,v in self.models.items()]
 
     def sound_rows(self, plain:bool|None=None) -> list[dict]:
         "A row for each voice: means over scripts with 95 % intervals; `plain` takes those without tags."
@@ -741,7 +767,7 @@ def evaluate(
     with tqdm(total=2*len(scripts), disable=not progress, unit='sound', desc='evaluate') as bar:
         for label,context in ('base',as_base(base, tuned)),('tuned',nullcontext(tuned)):
             with context as model:
-                if examples is not None and len(examples): models[label] = validate(model, examples)
+                if examples is not None and len(examples): models[label] = held_out_losses(model, examples)
                 sounds = _speak_all(model, config, codec, scripts, seed, batch, bar, max_rows=max_rows, **kw)
                 put(label, [(i,*o) for i,o in enumerate(sounds)])
     put('original', [(i,decode_codes(codec, c),None) for i,c in enumerate(originals)])
