@@ -8,8 +8,9 @@ __all__ = ['MAX_SECONDS', 'ALIASES', 'CHUNK', 'Clip', 'resample', 'load_audio', 
            'Report', 'preprocess', 'read_processed', 'plot_tags', 'plot_durations', 'Description', 'describe_processed']
 
 # %% ../nbs/01_corpus.ipynb #6fdeedd5
-import csv, io, json, os, re, shutil, sys, zlib
+import csv, io, json, os, re, shutil, signal, sys, threading, zlib
 from collections import Counter
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields
 from itertools import chain, islice
 from pathlib import Path
@@ -52,8 +53,18 @@ def resample(
 # %% ../nbs/01_corpus.ipynb #24acb35b
 def _why(e): return str(getattr(e, 'error_string', e)).strip().splitlines()[0] # libsndfile's reason, without addresses
 
+@contextmanager
+def _uninterrupted(): # soundfile reads bytes through callbacks, which swallow a Ctrl-C and make the sound shorter: it has to wait
+    if threading.current_thread() is not threading.main_thread(): yield; return
+    came,old = [],signal.signal(signal.SIGINT, lambda *a: came.append(a))
+    try: yield
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_DFL if old is None else old)
+        if came and callable(old): old(*came[0])
+
 def _decode(data, name='audio'): # bytes or path -> (W,channels) float32, rate
-    try: return sf.read(io.BytesIO(data) if isinstance(data, bytes) else str(data), dtype='float32', always_2d=True)
+    try:
+        with _uninterrupted(): return sf.read(io.BytesIO(data) if isinstance(data, bytes) else str(data), dtype='float32', always_2d=True)
     except (sf.LibsndfileError, RuntimeError, TypeError, ValueError) as e:
         raise ValueError(f'{name}: not a sound file that can be decoded: {_why(e)}') from None
 
@@ -91,7 +102,8 @@ def check_audio(
 ) -> AudioFacts:
     """Look at a clip; raise `Rejected` with the reason decode_error, empty_audio, too_short, too_long_audio, duration_mismatch,
     non_finite or silent."""
-    try: info = sf.info(io.BytesIO(data))
+    try:
+        with _uninterrupted(): info = sf.info(io.BytesIO(data))
     except (sf.LibsndfileError, RuntimeError, TypeError, ValueError) as e:
         raise Rejected('decode_error', f'{len(data):,} bytes that are not a sound file: {_why(e)}') from None
     seconds = info.frames/info.samplerate if info.samplerate else 0
