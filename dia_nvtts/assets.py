@@ -9,6 +9,7 @@ __all__ = ['CODEC_SIZES', 'SCALES', 'FLOOR', 'random_script', 'training_sound', 
 # %% ../nbs/15_assets.ipynb #ea28a4e4
 from .codec import Codec, as_codec, decode_codes, encode_batch, load_codec, new_dac, save_codec
 from .corpus import resample
+from .detector import mel_bands
 from .synth import LEXICON, SOUNDS, Voice, event_sound, synthesize
 import math
 from collections.abc import Iterator
@@ -49,14 +50,6 @@ def training_sound(
 SCALES = (128, 12), (256, 24), (512, 40), (1024, 64) # window in samples, mel bands
 FLOOR = 2e-3 # of a magnitude: what is softer does not count, and the background of the stand-in is
 
-def _mel_bands(n_fft:int, bands:int, sample_rate:int) -> Tensor: # (bands, n_fft//2+1), each row sums to 1
-    mel = lambda hz: 2595*torch.log10(1+hz/700)
-    f = mel(torch.linspace(0, sample_rate/2, n_fft//2+1))
-    edges = torch.linspace(0, float(f[-1]), bands+2)[:,None]
-    rise,fall = (f-edges[:-2])/(edges[1:-1]-edges[:-2]), (edges[2:]-f)/(edges[2:]-edges[1:-1])
-    w = torch.minimum(rise, fall).clamp(min=0)
-    return w/w.sum(1, keepdim=True).clamp(min=1e-6)
-
 def log_mel(
     wave:Tensor, # (B,W)
     n_fft:int, # samples in a window; a quarter of it is the step
@@ -66,7 +59,7 @@ def log_mel(
     "Log magnitudes in mel bands; white noise of RMS 1 has a magnitude of about 1 at any `n_fft`."
     window = torch.hann_window(n_fft, device=wave.device)
     spec = torch.stft(wave, n_fft, n_fft//4, window=window/window.norm(), return_complex=True).abs()
-    return (_mel_bands(n_fft, bands, sample_rate).to(wave.device)@spec+FLOOR).log()
+    return (mel_bands(n_fft, bands, sample_rate).to(wave.device)@spec+FLOOR).log()
 
 def mel_distance(
     a:Tensor, # (B,W)
