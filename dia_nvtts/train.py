@@ -7,7 +7,7 @@ __all__ = ['FALLS', 'SAMPLE_SCRIPTS', 'TrainConfig', 'Examples', 'lr_at', 'compu
            'make_optimizer', 'make_scaler', 'check_installed', 'Part', 'epoch_batches', 'count_steps', 'plan_steps',
            'make_batches', 'StepResult', 'new_accelerator', 'advise_on_memory', 'training_steps', 'validate',
            'save_checkpoint', 'load_checkpoint', 'find_codes', 'read_examples', 'is_better', 'is_spike', 'RunResult',
-           'Journal', 'versions', 'read_scripts', 'write_samples', 'fit', 'save_weights', 'train']
+           'peak_memory', 'Journal', 'versions', 'read_scripts', 'write_samples', 'fit', 'save_weights', 'train']
 
 # %% ../nbs/10_train.ipynb #4ec28f17
 import hashlib
@@ -544,7 +544,10 @@ def _finite(v): # NaN is not JSON
     if isinstance(v, list): return [_finite(o) for o in v]
     return None if isinstance(v, float) and not math.isfinite(v) else v
 
-def _memory(device) -> float: # most used so far, GB: of the GPU where there is one, else of this process
+def peak_memory(
+    device, # a `torch.device`
+) -> float: # GB, 1e9 bytes
+    "Most memory used so far: of the GPU where there is one, else of this process."
     if device.type == 'cuda': return torch.cuda.max_memory_allocated(device)/1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*(1 if sys.platform == 'darwin' else 1024)/1e9
 
@@ -577,7 +580,7 @@ class Journal:
         if spike or o.skipped: row |= dict(spike=spike, clips=o.clips)
         self.write(dict(kind='train', **row, rows_per_s=round(speed,1)))
         self.bar.set_postfix(loss=f'{o.loss:.3f}', lr=f'{o.lr:.1e}', rows_s=f'{speed:.0f}', pad=f'{o.padding:.0%}',
-                             GB=f'{_memory(self.acc.device):.1f}', refresh=False)
+                             GB=f'{peak_memory(self.acc.device):.1f}', refresh=False)
         self.bar.update()
 
     def close(self):
