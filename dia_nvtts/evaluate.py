@@ -238,22 +238,22 @@ def held_out_losses(
     examples:Examples,
     draws:int=1000, # for the intervals
 ) -> dict: # what `validate` returns, and `intervals` of the same names
-    "Losses and EOS accuracy over clips, with 95 % bootstrap intervals."
+    "Losses and EOS accuracy, clip by clip, with 95 % bootstrap intervals."
     def alone(i): # the examples, but for all clips other than one
         one = copy.copy(examples)
         for k in ('ids','texts','tags','tagged','where','lengths'): setattr(one, k, [getattr(examples, k)[i]])
         return validate(model, one)
-    clips = range(len(examples))
-    each,weight = [alone(i) for i in clips],[examples.targets([i]) for i in clips]
-    loss,codebooks = (np.array([v[k] for v in each], dtype=float) for k in ('loss','per_codebook'))
-    def mean_of(values):
-        def mean(idx): return (np.asarray(values)[idx]*np.asarray(weight)[idx]).sum()/np.asarray(weight)[idx].sum() if len(idx) else None
-        return mean
-    groups = {t:[i for i in clips if examples.tagged[i]==t] for t in (True,False)}
-    sure = dict(loss=bootstrap(mean_of(loss), clips, draws=draws), tagged=bootstrap(mean_of(loss), groups[True], draws=draws),
-                untagged=bootstrap(mean_of(loss), groups[False], draws=draws), per_codebook=[bootstrap(mean_of(o), clips, draws=draws) for o in codebooks.T],
-                eos_accuracy=bootstrap(_mean, [v['eos_accuracy'] for v in each], draws=draws))
-    return dict(validate(model, examples), intervals=sure)
+    each,weight = [alone(i) for i in range(len(examples))],np.array([examples.targets([i]) for i in range(len(examples))])
+    def over(values, clips): # mean and interval
+        mean = lambda idx: float((values[idx]*weight[idx]).sum()/weight[idx].sum()) if len(idx) else None
+        return mean(clips),bootstrap(mean, clips, draws=draws)
+    every,loss = list(range(len(each))),np.array([v['loss'] for v in each])
+    ends,codebooks = [v['eos_accuracy'] for v in each],np.array([v['per_codebook'] for v in each])
+    found = dict(loss=over(loss, every), eos_accuracy=(_mean(ends), bootstrap(_mean, ends, draws=draws)),
+                 tagged=over(loss, [i for i in every if examples.tagged[i]]), untagged=over(loss, [i for i in every if not examples.tagged[i]]))
+    books = [over(o, every) for o in codebooks.T]
+    return {k:v for k,(v,_) in found.items()} | dict(per_codebook=[v for v,_ in books],
+        intervals={k:o for k,(_,o) in found.items()} | dict(per_codebook=[o for _,o in books]))
 
 # %% ../nbs/12_evaluate.ipynb #9e29238e
 def expected_events(
