@@ -59,8 +59,8 @@ def live_bytes(
     four_bits,eight_bits = cfg.mode == 'qlora',cfg.optimizer == 'adamw8bit'
     still,passing,trains,kernels,itemsize = _fake_step(config, replace(cfg, mode='lora' if four_bits else cfg.mode, optimizer='adamw'), rows, text, clips)
     moments = sum(n*(2 if eight_bits and n >= 4096 else 8) for n in trains)
-    less = round(sum(kernels)*(itemsize-NF4_BYTES)) - max(kernels)*itemsize if four_bits else 0
-    return tuple(o+moments-less for o in (still, passing, still+4*sum(trains)))
+    less,unpacked = (round(sum(kernels)*(itemsize-NF4_BYTES)),max(kernels)*itemsize) if four_bits else (0,0)
+    return still+moments-less, passing+moments-less+unpacked, still+4*sum(trains)+moments-less
 
 @cache
 def _fake_step(config, cfg, rows, text, clips):
