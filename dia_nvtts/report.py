@@ -343,7 +343,7 @@ def training_report(
     run = Path(run)
     rows = read_metrics(run)
     train,valid = ([r for r in rows if r.get('kind','train')==k] for k in ('train','valid'))
-    r = HtmlReport(f'Training run {run.resolve().name}', f'{len(train):,} steps, {len(valid)} validations.')
+    r = HtmlReport(f'Training: {run.resolve().name}', f'{len(train):,} steps, {len(valid)} validations.')
     if remark: r.add(note(remark))
     r.heading('Loss')
     if not train and not valid: r.add('No step has been recorded yet.')
