@@ -6,7 +6,7 @@
 __all__ = ['Panel', 'DelayExplorer', 'CorpusBrowser', 'ListeningTable', 'RunDashboard']
 
 # %% ../nbs/13_widgets.ipynb #869041f2
-import io, math, re
+import io, json, math, re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -19,7 +19,7 @@ import ipywidgets as W
 import numpy as np
 import soundfile as sf
 import torch
-from fastcore.xml import P, to_xml
+from fastcore.xml import B, P, Table, Td, Tr, to_xml
 from IPython import get_ipython
 from IPython.display import Image, display
 from matplotlib.figure import Figure
@@ -33,14 +33,17 @@ def _is_live() -> bool: # JupyterLab and its kin say which cell they run; nbconv
 class Panel:
     "Controls, a picture and a sentence that follow each other; shows the picture alone where nothing can be moved."
     def __init__(self,
-        *controls, # widgets with a `value`
-        extra=(), # further widgets, under the picture
+        *controls, # widgets; those with a `value` are followed
+        above=(), # further widgets, over the sentence
+        below=(), # further widgets, under the picture
     ):
         self.live = _is_live()
         self.picture = W.Image(format='png', layout=W.Layout(max_width='100%', align_self='flex-start'))
         self.says,self.alt = W.HTML(),''                                 # the sentence, and the same without HTML
-        self.box = W.VBox([W.HBox(controls, layout=W.Layout(flex_flow='row wrap')), self.says, self.picture, *extra])
-        for c in controls: c.observe(lambda change: self.update(), 'value')
+        self.box = W.VBox([W.HBox(controls, layout=W.Layout(flex_flow='row wrap')), *above, self.says, self.picture, *below])
+        self.box.add_class(type(self).__name__)                           # a name by which a browser finds it
+        for c in controls:
+            if c.has_trait('value'): c.observe(lambda change: self.update(), 'value')
 
     def draw(self):
         "A figure, or None to keep the old one, and a sentence as HTML; defined by each class."
@@ -48,7 +51,8 @@ class Panel:
 
     def update(self):
         "Draw again."
-        fig,says = self.draw()
+        try: fig,says = self.draw()
+        except (OSError, ValueError) as e: fig,says = None,to_xml(P(str(e)), indent=False)   # else nobody would see it
         self.says.value = says
         self.alt = re.sub(r'\s+', ' ', re.sub('<[^>]*>', ' ', says)).strip()
         if fig is None: return
@@ -98,10 +102,12 @@ class DelayExplorer(Panel):
         t,c = self.row.value,self.codebook.value
         scored = (tokens!=bos) & (tokens!=pad)
         ax = Figure(figsize=(min(12, max(5, rows*.28)), .7+.26*C)).subplots()
-        plot_tokens(tokens, bos, eos, pad, ax, scored=scored if rows*C>400 else None)
-        if rows*C <= 400:
-            for i,j in (tokens<bos).nonzero().tolist(): ax.text(i, j, int(tokens[i,j]), ha='center', va='center', fontsize=7)
-            for i,j in scored.nonzero().tolist(): ax.plot(i, j-.35, 'k.', ms=2)
+        plot_tokens(tokens, bos, eos, pad, ax)
+        few = rows*C <= 400                                               # room for numbers
+        for i,j in (tokens<bos).nonzero().tolist() if few else ():
+            ax.text(i, j, int(tokens[i,j]), ha='center', va='center', fontsize=7)
+        i,j = scored.nonzero().T.numpy()
+        ax.scatter(i, j-.35 if few else j, s=2, c='k')
         ax.add_patch(Rectangle((t-.5,c-.5), 1, 1, fill=False, lw=2, clip_on=False, zorder=3))
         token = int(tokens[t,c])
         late = f', because codebook {c} begins {delay[c]} rows late' if t else ', with which every codebook begins'
@@ -125,42 +131,64 @@ class CorpusBrowser(Panel):
     ):
         self.clips,self.folder,self.sample_rate = list(clips),Path(folder),sample_rate
         if not self.clips: raise ValueError('got no clips: expected at least one to look at')
-        tags = Counter(t for c in self.clips for t in set(c.tags))
         often_first = lambda counts: sorted(counts.items(), key=lambda o: (-o[1],o[0]))
         counted = lambda counts: [('any', '*'), *((f'{k} ({n})', k) for k,n in often_first(counts))]
+        buttons = lambda **kw: W.ToggleButtons(style=dict(button_width='auto'), layout=W.Layout(width='100%'), **kw)
+        wide = W.Layout(width='330px')
+        tags,splits = Counter(t for c in self.clips for t in set(c.tags)),Counter(c.split for c in self.clips)
+        self.tag = buttons(options=[*counted(tags), ('no tag', '')], description='tag')
+        self.split = buttons(options=counted(splits), description='split')
+        self.speakers = sorted({c.speaker_id for c in self.clips if c.speaker_id})
+        text = dict(placeholder='any', continuous_update=False, layout=wide)
+        self.speaker = W.Combobox(options=self.speakers, description='speaker', **text)
+        self.words = W.Text(description='words or id', **text)
         seconds = [c.duration for c in self.clips if c.duration is not None] or [0.]
         lo,hi = np.floor(min(seconds)),np.ceil(max(seconds))
-        self.tag = W.Dropdown(options=[*counted(tags), ('no tag', '')], description='tag')
-        speakers,splits = Counter(c.speaker_id for c in self.clips if c.speaker_id),Counter(c.split for c in self.clips)
-        self.speaker = W.Dropdown(options=counted(speakers), description='speaker')
-        self.split = W.Dropdown(options=counted(splits), description='split')
         self.seconds = W.FloatRangeSlider(value=(lo,hi), min=lo, max=hi, step=.5, description='seconds',
-                                          continuous_update=False)
-        self.clip = W.Select(rows=8, description='clip', layout=W.Layout(width='100%'))
-        self.player = W.Audio(format='wav', autoplay=False, loop=False)
-        for o in self.tag,self.speaker,self.split,self.seconds: o.observe(self._filter, 'value')
-        self._filter()
-        super().__init__(self.tag, self.speaker, self.split, self.seconds, self.clip, extra=[self.player])
+                                          readout_format='.1f', continuous_update=False, layout=wide)
+        self.clip = W.IntSlider(1, 1, len(self.clips), description='clip', layout=W.Layout(width='90%'))
+        self.list,self.player = W.HTML(),W.Audio(format='wav', autoplay=False, loop=False)
+        choices = self.tag,self.split,self.speaker,self.words,self.seconds
+        for o in choices: o.observe(self._filter, 'value')
+        self.found = self.clips
+        super().__init__(*choices, self.clip, above=[self.list], below=[self.player])
         self.update()
 
     def _filter(self, change=None):
         lo,hi = self.seconds.value
-        tag = self.tag.value
-        fits = lambda c: ((tag=='*' or (tag in c.tags if tag else not c.tags)) and self.speaker.value in ('*', c.speaker_id)
-                          and self.split.value in ('*', c.split) and (c.duration is None or lo <= c.duration <= hi))
+        tag,who,words = self.tag.value,self.speaker.value.strip(),self.words.value.strip().lower()
+        def fits(c):
+            return ((tag=='*' or (tag in c.tags if tag else not c.tags)) and self.split.value in ('*', c.split)
+                    and (c.speaker_id==who if who in self.speakers else (c.speaker_id or '').startswith(who))
+                    and (words in c.text.lower() or c.id.lower().startswith(words))
+                    and (c.duration is None or lo <= c.duration <= hi))
+        before = self.chosen
         self.found = [c for c in self.clips if fits(c)]
-        chosen = self.clip.value
-        self.clip.options = [(f'{c.id}  {c.text}'[:90], c.id) for c in self.found]
-        if self.found: self.clip.value = chosen if chosen in {c.id for c in self.found} else self.found[0].id
+        at = next((i for i,c in enumerate(self.found) if c is before), 0)
+        self.clip.max,self.clip.disabled = max(1, len(self.found)),not self.found
+        self.clip.value = at+1
+
+    @property
+    def chosen(self) -> Clip|None:
+        "The clip that is shown."
+        return self.found[self.clip.value-1] if 0 < self.clip.value <= len(self.found) else None
+
+    def _neighbours(self): # seven lines of the list, as HTML
+        at = self.clip.value-1
+        first = max(0, min(at-3, len(self.found)-7))
+        def line(i, c):
+            cells = [f'{i+1}', c.id, c.text if len(c.text)<=80 else c.text[:79]+'…']
+            return Tr(*(Td(B(o) if i==at else o, style='padding:0 .6em;line-height:1.5') for o in cells))
+        return to_xml(Table(*(line(i, c) for i,c in enumerate(self.found[first:first+7], first))), indent=False)
 
     def draw(self):
-        clip = next((c for c in self.found if c.id==self.clip.value), None)
-        count = f'{len(self.found):,} of {len(self.clips):,} clips'
+        clip,count = self.chosen,f'{len(self.found):,} of {len(self.clips):,} clips'
+        self.list.value = self._neighbours()
         self.player.layout.display = 'none'
         blank = Figure(figsize=(.1,.1))
         if clip is None: return blank,f'{count} fit: choose something wider.'
         facts = ', '.join(str(o) for o in (clip.id, clip.split, clip.speaker_id, clip.emotion, clip.source) if o)
-        says = f'{count}. {to_xml(P(facts), indent=False)}{to_xml(mark_tags(clip.text, clip.tags), indent=False)}'
+        says = ''.join(to_xml(o, indent=False) for o in (P(f'{count}. {facts}.'), mark_tags(clip.text, clip.tags)))
         if not clip.audio_path: return blank,says+'Only its text was kept.'
         try: wave = load_audio(self.folder/clip.audio_path, self.sample_rate).numpy()
         except (OSError, ValueError) as e: return blank,says+to_xml(P(str(e)), indent=False)
@@ -172,6 +200,15 @@ class CorpusBrowser(Panel):
         return a.figure,says
 
 # %% ../nbs/13_widgets.ipynb #5c41c3b1
+def _spoken(folder): # [(script, sound file)] of a folder of samples
+    listed = folder/'samples.json'
+    if listed.is_file():
+        return [(o['script'], folder/o['file']) for o in json.loads(listed.read_text(encoding='utf-8'))['samples']]
+    found = [(o.with_suffix('.txt').read_text(encoding='utf-8').strip(), o)
+             for o in sorted(folder.glob('*.wav'), key=lambda o: (len(o.stem), o.stem)) if o.with_suffix('.txt').is_file()]
+    if not found: raise FileNotFoundError(f'{folder} holds no sounds with their scripts: expected samples.json, or 0.wav with 0.txt')
+    return found
+
 class ListeningTable(Panel):
     "The sounds that several voices made of the same scripts."
     def __init__(self,
@@ -181,14 +218,13 @@ class ListeningTable(Panel):
         if len(scripts) != len(waves) or not scripts:
             raise ValueError(f'got {len(scripts)} scripts and sounds for {len(waves)}: expected as many of both')
         self.scripts,self.waves = list(scripts),list(waves)
-        self.script = W.Dropdown(options=[(f'{i+1}  {s}'[:90], i) for i,s in enumerate(scripts)], description='script',
-                                 layout=W.Layout(width='90%'))
-        self.blind = W.Checkbox(False, description='blind')
+        self.script = W.IntSlider(1, 1, len(scripts), description='script', layout=W.Layout(width='330px'))
+        self.blind = W.Checkbox(False, description='blind', indent=False)
         most = max(map(len, waves))
         self.players = [W.Audio(format='wav', autoplay=False, loop=False) for _ in range(most)]
         self.names = [W.Label() for _ in range(most)]
         self.cells = [W.VBox(o) for o in zip(self.names, self.players)]
-        super().__init__(self.script, self.blind, extra=[W.HBox(self.cells, layout=W.Layout(flex_flow='row wrap'))])
+        super().__init__(self.script, self.blind, below=[W.HBox(self.cells, layout=W.Layout(flex_flow='row wrap'))])
         self.update()
 
     @classmethod
@@ -196,8 +232,17 @@ class ListeningTable(Panel):
         "The sounds of an evaluation."
         return cls([s['script'] for s in report.scripts], report.waves)
 
+    @classmethod
+    def from_folders(cls, **folders): # voice=folder with sounds, and `samples.json` or a text file beside each sound
+        "Sounds that were written for the same scripts."
+        rows = {}                                                         # script -> voice -> sound
+        for voice,folder in folders.items():
+            for script,file in _spoken(Path(folder)): rows.setdefault(script, {})[voice] = sf.read(file, dtype='float32')
+        return cls(list(rows), list(rows.values()))
+
     def draw(self):
-        i,voices = self.script.value,list(self.waves[self.script.value].items())
+        i = self.script.value-1
+        voices = list(self.waves[i].items())
         if self.blind.value: np.random.default_rng(i).shuffle(voices)
         self.order = [label for label,_ in voices]
         fig = Figure(figsize=(3.2*len(voices),1.8), layout='constrained')
@@ -214,29 +259,34 @@ class ListeningTable(Panel):
             cell.layout.display = None if len(wave) else 'none'
         return fig,to_xml(mark_tags(self.scripts[i]), indent=False) + '; '.join(said) + '.'
 
-# %% ../nbs/13_widgets.ipynb #069eddd1
+# %% ../nbs/13_widgets.ipynb #fcbdad1d
 class RunDashboard(Panel):
     "The losses of a training run so far."
     def __init__(self,
         run:str|Path, # the folder of the run
     ):
         self.run = Path(run)
-        self.play = W.Play(min=0, max=10**6, interval=2000, description='follow')
-        self.refresh = W.Button(description='refresh')
+        self.play = W.Play(min=0, max=10**6, interval=2000, show_repeat=False)
+        self.refresh,self.drawn = W.Button(description='refresh'),None
         self.refresh.on_click(lambda button: self.update())
-        super().__init__(self.play)
-        self.box.children[0].children += (self.refresh,)
+        super().__init__(self.play, self.refresh)
         self.update()
 
     def draw(self):
         try: rows = read_metrics(self.run)
-        except FileNotFoundError: return Figure(figsize=(.1,.1)),'Nothing has been written yet.'
-        train,valid = ([r for r in rows if r.get('kind','train')==k] for k in ('train','valid'))
-        says = []
+        except FileNotFoundError:
+            return Figure(figsize=(.1,.1)),to_xml(P(f'There is no metrics.jsonl in {self.run} yet.'), indent=False)
+        of = lambda kind: [r for r in rows if r.get('kind','train')==kind]
+        (train,valid),says = [[r for r in of(k) if r.get('loss') is not None] for k in ('train','valid')],[]
         if train:
             o = train[-1]
-            says.append(f'Step {o["step"]:,}: loss {o["loss"]:.3f}, learning rate {o.get("lr", math.nan):.1e}.')
+            says.append(f'Step {o["step"]:,}: loss {o["loss"]:.3f}, learning rate {o.get("lr", math.nan):.1e}'
+                        + (f', {o["rows_per_s"]:,.0f} audio rows a second.' if o.get('rows_per_s') else '.'))
         if valid:
             first,o = valid[0],valid[-1]
             says.append(f'Held-out clips at step {o["step"]:,}: loss {o["loss"]:.3f}, at first {first["loss"]:.3f}.')
-        return plot_losses(rows, Figure(figsize=(7,2.5)).subplots()).figure,' '.join(says) or 'No step has been taken yet.'
+        if skipped := len(of('train'))-len(train): says.append(f'Skipped, their loss not finite: {skipped:,}.')
+        says = ' '.join(says) or 'No step has been taken yet.'
+        if self.drawn == len(rows): return None,says                      # nothing new
+        self.drawn = len(rows)
+        return plot_losses(rows, Figure(figsize=(7,2.5)).subplots()).figure,says
