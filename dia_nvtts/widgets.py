@@ -10,6 +10,7 @@ import io, json, math, re
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Event, Lock, Thread
 
 from .corpus import Clip, load_audio
 from .delay import apply_delay, plot_tokens
@@ -264,13 +265,29 @@ class RunDashboard(Panel):
     "The losses of a training run so far."
     def __init__(self,
         run:str|Path, # the folder of the run
+        every:float=2., # seconds between two looks
     ):
-        self.run = Path(run)
-        self.play = W.Play(min=0, max=10**6, interval=2000, show_repeat=False)
-        self.refresh,self.drawn = W.Button(description='refresh'),None
+        self.run,self.every,self.drawn = Path(run),every,None
+        self.stop,self.lock = Event(),Lock()
+        self.follow,self.refresh = W.ToggleButton(False, description='follow'),W.Button(description='refresh')
+        self.follow.observe(self._follow, 'value')
         self.refresh.on_click(lambda button: self.update())
-        super().__init__(self.play, self.refresh)
+        super().__init__(self.follow, self.refresh)
         self.update()
+        self.follow.value = self.live
+
+    def _follow(self, change):
+        self.stop.set()
+        if not change.new: return
+        self.stop = Event()
+        Thread(target=self._watch, args=(self.stop,), daemon=True).start()
+
+    def _watch(self, stop):
+        while not stop.wait(self.every): self.update()
+
+    def update(self):
+        "Draw what is new."
+        with self.lock: super().update()
 
     def draw(self):
         try: rows = read_metrics(self.run)

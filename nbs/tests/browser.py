@@ -20,7 +20,7 @@ PAGES = {'13_widgets.ipynb': {
     'DelayExplorer': dict(frames=None, codebooks=None, delays='0, 1, 2, 7', row=None, codebook=None),
     'CorpusBrowser': {'tag':None, 'split':None, 'speaker':'s2', 'words or id':'tea', 'seconds':None, 'clip':None},
     'ListeningTable': dict(script=None, blind=None),
-    'RunDashboard': dict(play=None, refresh=None),
+    'RunDashboard': dict(follow=None, refresh=None),
 }}
 STEP = "with open(run/'metrics.jsonl', 'a') as f: f.write(line({}))" # RunDashboard: a run takes a step
 CODES = {'Tab':9, 'Enter':13, 'Escape':27, ' ':32, 'End':35, 'Home':36, 'ArrowLeft':37, 'ArrowRight':39, 'Delete':46}
@@ -107,7 +107,7 @@ class Browser:
         for o in keys:
             key,held = o if isinstance(o, tuple) else (o,0)
             code = CODES.get(key) or ord(key.upper())
-            what = dict(key=key, code={' ':'Space'}.get(key, key), modifiers=held, windowsVirtualKeyCode=code, nativeVirtualKeyCode=code)
+            what = dict(key=key, code=key if key != ' ' else 'Space', modifiers=held, windowsVirtualKeyCode=code, nativeVirtualKeyCode=code)
             text = '\r' if key=='Enter' else key if len(key)==1 and not held else ''
             if held==CTRL and key=='a': what['commands'] = ['selectAll']
             self('Input.dispatchKeyEvent', type='keyDown' if text else 'rawKeyDown', **what, **(dict(text=text) if text else {}))
@@ -171,7 +171,7 @@ class PanelOnPage:
     def control(self, label:str) -> str:
         "JavaScript that finds a control by its label."
         said = "(e => e?.textContent.replace('\\u200b', '').trim())"     # a box to tick has an empty label beside its own
-        named = f"{said}(o.querySelector('.widget-label')) || {said}(o) || (o.matches('.widget-play') ? 'play' : '')"
+        named = f"{said}(o.querySelector('.widget-label')) || {said}(o)"
         return f"[...{self.here}.querySelector('.widget-hbox').children].find(o => ({named})=={json.dumps(label)})"
 
     def tab_to(self, label:str):
@@ -219,24 +219,48 @@ class PanelOnPage:
         elif kind('.widget-toggle-buttons button'): keys = [['Tab',' '],[('Tab',SHIFT),' ']]
         else: keys = [[' '],[' ']]                                        # a box to tick
         for o in keys:
-            self.changes(lambda: self.browser.press(*o), ' '.join(k if isinstance(k, str) else k[0] for k in o))
+            self.changes(lambda: self.browser.press(*o), ' '.join({' ':'Space', ('a',CTRL):'Ctrl-A', ('Tab',SHIFT):'Shift-Tab'}.get(k, k) for k in o))
             self.shoot(label)
 
-    def follows_run(self, label:str, steps):
-        "A run takes steps: the dashboard follows while it plays, and at a press of `refresh`."
-        b,step = self.browser,lambda: do(self.browser, STEP.format(next(steps)))
+    def follows_run(self, label:str, steps, flag:Path):
+        "A run takes steps: the dashboard follows until it is told not to, even while Python is busy; `refresh` looks once."
+        step = lambda: do(self.browser, STEP.format(next(steps)))
+        status = lambda: self.browser.js(f"{NOTEBOOK}.sessionContext.session.kernel.status")
+        def ignored(why):
+            before = self.settled()
+            step()
+            time.sleep(4)
+            if self.state() != before: raise ValueError(f'follows {why}')
         self.tab_to(label)
-        step()
-        self.changes(lambda: b.press(' '), 'Space')
+        if label=='refresh':
+            ignored('without being told')
+            self.changes(lambda: self.browser.press(' '), 'Space')
+            return
+        self.changes(step, 'a step of the run')
+        busy = f"import pathlib, time\nfor i in range(200, 300):\n    {STEP.format('i')}\n    time.sleep(.5)\n    if pathlib.Path({str(flag)!r}).exists(): break"
+        before = self.state()
+        self.browser.js(f"void {NOTEBOOK}.sessionContext.session.kernel.requestExecute({{code: {json.dumps(busy)}, silent: true}})")
+        wait(lambda: self.state() != before, 40, 'does not follow while Python is busy: nothing changed')
+        if status() != 'busy': raise ValueError('follows only when Python is no longer busy')
+        flag.touch()
+        wait(lambda: status()=='idle', 30, 'Python stayed busy')
         self.shoot(label)
-        if label != 'play': return
-        for _ in range(2): self.changes(step, 'a step of the run')
-        b.press(' ')
-        time.sleep(1)
-        before = self.settled()
-        step()
-        time.sleep(3)
-        if self.state() != before: raise ValueError('goes on after it was stopped')
+        self.browser.press(' ')
+        ignored('after it was told not to')
+        self.changes(lambda: self.browser.press(' '), 'Space')
+        self.browser.press(' ')
+
+    def plays(self):
+        "Space in a player plays its sound."
+        for _ in range(40):
+            if self.browser.js("document.activeElement.matches('audio')"): break
+            self.browser.press('Tab')
+        else: raise ValueError('the tab key does not get there')
+        seconds = self.browser.js('document.activeElement.duration')
+        self.browser.press(' ')
+        wait(lambda: self.browser.js('document.activeElement.currentTime > 0'), 20, 'it does not play')
+        self.browser.press(' ')
+        return f'{seconds:.1f} s of sound'
 
 def check(what:str, f):
     "Try it, and say in a line what came of it."
@@ -249,7 +273,7 @@ def check(what:str, f):
     print(f'{word} {what}' + (f': {found}' if found else '') + f' ({time.monotonic()-start:.1f} s)', flush=True)
     return word == 'ok   '
 
-def check_live(browser:Browser, lab:str, token:str, page:str, panels:dict, shots:Path|None):
+def check_live(browser:Browser, lab:str, token:str, page:str, panels:dict, tmp:Path, shots:Path|None):
     browser.errors.clear()
     if not check(f'{page}: opens in JupyterLab', lambda: open_page(browser, lab, token, page)): return
     ran = check(f'{page}: runs', lambda: run_all(browser))
@@ -258,9 +282,10 @@ def check_live(browser:Browser, lab:str, token:str, page:str, panels:dict, shots
         panel,steps = PanelOnPage(browser, name, shots),iter(range(100, 200))
         if not check(f'{page}: {name} is shown', panel.enter): continue
         for label,text in controls.items():
-            move = (lambda: panel.follows_run(label, steps)) if name=='RunDashboard' else (lambda: panel.there_and_back(label, text))
+            move = (lambda: panel.follows_run(label, steps, tmp/'seen')) if name=='RunDashboard' else (lambda: panel.there_and_back(label, text))
             check(f'{page}: {name}, {label}', move)
             if failures and shots: browser.shoot(shots/f'FAIL-{len(failures)}.png')
+        if browser.js(f"!!{panel.here}.querySelector('audio')"): check(f'{page}: {name}, player', panel.plays)
         def picture():
             if not panel.pictures: raise ValueError('never changed')
         check(f'{page}: {name}, its picture changes', picture)
@@ -325,7 +350,7 @@ def main(
                 browser = Browser(debug)
             if check('JupyterLab and Chromium start', up):
                 for page,panels in PAGES.items():
-                    check_live(browser, lab, token, page, panels, Path(shots) if shots else None)
+                    check_live(browser, lab, token, page, panels, tmp, Path(shots) if shots else None)
                     check(f'{page}: saved, without Python', lambda: check_saved(browser, here/page, panels, tmp))
             else:
                 for o in 'lab.log','chromium.log': print((tmp/o).read_text(errors='replace')[-2000:])
