@@ -22,7 +22,7 @@ import soundfile as sf
 import torch
 from fastcore.xml import B, P, Table, Td, Tr, to_xml
 from IPython import get_ipython
-from IPython.display import Image, display
+from IPython.display import HTML, Image, display
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
@@ -32,7 +32,7 @@ def _is_live() -> bool: # JupyterLab and its kin say which cell they run; nbconv
     return bool(kernel and (kernel.get_parent() or {}).get('metadata', {}).get('cellId'))
 
 class Panel:
-    "Controls, a picture and a sentence that follow each other; shows the picture alone where nothing can be moved."
+    "Controls, a picture and a sentence that follow them; shows these two alone where nothing can be moved."
     def __init__(self,
         *controls, # widgets; those with a `value` are followed
         above=(), # further widgets, over the sentence
@@ -63,7 +63,7 @@ class Panel:
 
     def _ipython_display_(self):
         if self.live: display(self.box)
-        else: display(Image(self.picture.value, alt=self.alt))
+        else: display(HTML(self.says.value), Image(self.picture.value, alt=self.alt))
 
 # %% ../nbs/13_widgets.ipynb #d8f5569d
 class DelayExplorer(Panel):
