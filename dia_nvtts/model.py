@@ -124,8 +124,8 @@ class DiaConfig:
 
     @classmethod
     def tiny(cls, **kw):
-        "The smallest Dia of the same architecture that is of use: 4 codebooks of 128 codes, 1.2 M parameters."
-        enc = EncoderConfig(hidden_size=96, num_hidden_layers=2, num_attention_heads=3, num_key_value_heads=3, head_dim=32,
+        "The smallest Dia of the same architecture that is of use: 4 codebooks of 128 codes, 1.3 M parameters."
+        enc = EncoderConfig(hidden_size=96, num_hidden_layers=3, num_attention_heads=3, num_key_value_heads=3, head_dim=32,
                             intermediate_size=256, max_position_embeddings=256)
         dec = DecoderConfig(hidden_size=128, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=32,
                             cross_num_attention_heads=4, cross_num_key_value_heads=4, cross_head_dim=32, cross_hidden_size=96,
