@@ -54,10 +54,11 @@ class Panel:
         "Draw again."
         try: fig,says = self.draw()
         except (OSError, ValueError) as e: fig,says = None,to_xml(P(str(e)), indent=False)   # else nobody would see it
-        self.says.value = says
+        png = None
+        if fig is not None: png = png_bytes(fig, dpi=192, colours=64) if self.live else png_bytes(fig, dpi=72, colours=32)
+        self.says.value = says                                            # with the picture, not before
         self.alt = re.sub(r'\s+', ' ', re.sub('<[^>]*>', ' ', says)).strip()
-        if fig is None: return
-        png = png_bytes(fig, dpi=192, colours=64) if self.live else png_bytes(fig, dpi=72, colours=32)
+        if not png: return
         self.picture.layout.width = f'{int.from_bytes(png[16:20], "big")//2}px'   # the header says how wide it is
         self.picture.value = png
 
@@ -219,7 +220,8 @@ class ListeningTable(Panel):
         if len(scripts) != len(waves) or not scripts:
             raise ValueError(f'got {len(scripts)} scripts and sounds for {len(waves)}: expected as many of both')
         self.scripts,self.waves = list(scripts),list(waves)
-        self.script = W.IntSlider(1, 1, len(scripts), description='script', layout=W.Layout(width='330px'))
+        self.script = W.IntSlider(1, 1, len(scripts), description='script', disabled=len(scripts)==1,
+                                  layout=W.Layout(width='330px'))
         self.blind = W.Checkbox(False, description='blind', indent=False)
         most = max(map(len, waves))
         self.players = [W.Audio(format='wav', autoplay=False, loop=False) for _ in range(most)]
@@ -280,7 +282,8 @@ class RunDashboard(Panel):
         self.stop.set()
         if not change.new: return
         self.stop = Event()
-        Thread(target=self._watch, args=(self.stop,), daemon=True).start()
+        self.thread = Thread(target=self._watch, args=(self.stop,), daemon=True)
+        self.thread.start()
 
     def _watch(self, stop):
         while not stop.wait(self.every): self.update()
