@@ -64,6 +64,9 @@ def free_port() -> int:
         s.bind(('127.0.0.1', 0))
         return s.getsockname()[1]
 
+class Gone(Exception):
+    "Chromium does not answer any more."
+
 class Browser:
     "The one page of a Chromium, through its debugging protocol."
     def __init__(self, port:int):
@@ -78,19 +81,24 @@ class Browser:
     def __call__(self, method:str, **params) -> dict:
         self.n += 1
         mine = self.n
-        self.socket.send(json.dumps(dict(id=mine, method=method, params=params)))
+        self.send(mine, method, params)
         while True:
-            got = json.loads(self.socket.recv())
+            try: got = json.loads(self.socket.recv())
+            except Exception as e: raise Gone(f'Chromium is gone: {type(e).__name__} {e}') from None # of several kinds
             if got.get('id')==mine:
                 if 'error' in got: raise RuntimeError(f'{method}: {got["error"]["message"]}')
                 return got['result']
             if 'method' in got: self.hear(got['method'], got['params'])
 
+    def send(self, n:int, method:str, params:dict):
+        try: self.socket.send(json.dumps(dict(id=n, method=method, params=params)))
+        except Exception as e: raise Gone(f'Chromium is gone: {type(e).__name__} {e}') from None
+
     def hear(self, event:str, o:dict):
         "Keep errors; agree to leave a page that was changed."
         if event=='Page.javascriptDialogOpening':
             self.n += 1
-            self.socket.send(json.dumps(dict(id=self.n, method='Page.handleJavaScriptDialog', params=dict(accept=True))))
+            self.send(self.n, 'Page.handleJavaScriptDialog', dict(accept=True))
         if event=='Runtime.consoleAPICalled' and o['type'] in ('error','assert'):
             self.errors.append(' '.join(str(a.get('value', a.get('description'))) for a in o['args']))
         if event=='Runtime.exceptionThrown':
@@ -306,7 +314,7 @@ def check(what:str, f):
     ok,gone = True,False
     try: found = f()
     except (ValueError, RuntimeError, OSError) as e: found,ok = str(e),False
-    except Exception as e: found,ok,gone = f'{type(e).__name__}: {e}',False,True # of the socket: Chromium is gone
+    except Gone as e: found,ok,gone = str(e),False,True
     if not ok: failures.append(what)
     print(('ok    ' if ok else 'FAIL  ') + what + (f': {found}' if found else '') + f' ({time.monotonic()-start:.1f} s)', flush=True)
     if gone: sys.exit(1)
