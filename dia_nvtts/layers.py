@@ -127,31 +127,33 @@ def rotate(
     return _Rotate.apply(x, *angles)
 
 # %% ../nbs/04_layers.ipynb #f1d614dd
-SCORES = 2**19 # that exist at a time
+SCORES = 2**20 # that exist at a time
 
 def _group(x, K): return x.unflatten(1, (K,-1)).transpose(0,1).flatten(1,2)       # (t,N,H) -> (K,tG,H), G = N/K queries to a key
 def _ungroup(x, t): return x.unflatten(1, (t,-1)).transpose(0,1).flatten(1,2)     # (K,tG,H) -> (t,N,H)
 
 def _blocks(q, k, mask, causal):
-    "For each clip, a few queries after the other: clip, rows, number of keys seen, queries `(K,tG,H)`, their weights `(K,tG,keys)`."
+    "For each clip, block after block: clip, rows, number of keys seen, queries `(K,tG,H)`, their weights `(K,tG,keys)` until the next."
     (B,T,N,H),(K,S) = q.shape,k.shape[1:3]
     shut = torch.ones(T, S, dtype=torch.bool, device=q.device).triu(1) if causal else None if mask is None else ~mask
     if shut is not None: shut = shut.expand(B, N, T, S)
-    step = max(1, SCORES//(N*S))
+    step = min(T, max(1, SCORES//(N*S)))
+    scores,weights,rounded = (torch.empty(N*step*S, dtype=o, device=q.device) for o in (torch.float32,torch.float32,q.dtype))
     for b in range(B):
         keys = k[b].float().mT                                                    # (K,H,S)
         for start in range(0, T, step):
             rows = slice(start, min(start+step, T))
             first,end = (start,rows.stop) if causal else (0,S)                    # all keys before the first are open
             queries = _group(q[b,rows], K)
-            with torch.autocast(q.device.type, enabled=False): scores = queries.float() @ keys[...,:end]
+            s,w,r = (o[:K*queries.shape[1]*end].view(K, -1, end) for o in (scores,weights,rounded))
+            with torch.autocast(q.device.type, enabled=False): torch.bmm(queries.float(), keys[...,:end], out=s)
             if shut is not None:
                 hide = shut[b,:,rows,first:end].unflatten(0, (K,-1)).transpose(1,2)             # (K,t,G,keys)
-                scores.unflatten(1, hide.shape[1:3])[...,first:].masked_fill_(hide, -torch.inf)
-            yield b,rows,end,queries,scores.softmax(-1).to(q.dtype)
+                s.unflatten(1, hide.shape[1:3])[...,first:].masked_fill_(hide, -torch.inf)
+            yield b,rows,end,queries,r.copy_(torch.softmax(s, -1, out=w))
 
 class _Blocks(torch.autograd.Function):
-    "Attention of a few queries at a time; keeps its inputs for the backward pass."
+    "Attention of some queries at a time; keeps its inputs for the backward pass."
     @staticmethod
     def forward(ctx, q, k, v, mask, causal):
         k,v,y,ctx.causal = k.contiguous(),v.contiguous(),torch.empty_like(q),causal
