@@ -88,6 +88,7 @@ def splice_clips(
     n:int, # how many to make
     seed:int=0,
     jump:float=.5, # chance to go on in another clip, after each piece
+    to_tags:float|None=None, # chance that this is at a tag, where the voice has one, and else at a word; None: anywhere
     groups:Sequence|None=None, # clips of a group are said by one voice; default by speaker tag
     avoid:Collection[tuple[str,...]]=(), # sentences that must not be made, see `words_of`
 ) -> list[Spliced]:
@@ -95,9 +96,10 @@ def splice_clips(
     if not clips: raise ValueError('got no clips to splice: expected some whose times are known')
     if not 0 <= jump <= 1: raise ValueError(f'jump is {jump}: expected 0 to 1')
     groups = [c.voice for c in clips] if groups is None else [(g, c.voice) for g,c in zip(groups, clips)]
-    members,said,avoid = {},{},set(avoid)
+    members,places,said,avoid = {},{},{},set(avoid)
     for c,g in zip(clips, groups):
         members.setdefault(g, []).append(c)
+        for at,token in enumerate(c.tokens): places.setdefault((g, token[0]=='('), []).append((c, at))
         for text,codes in zip(c.texts, c.codes): said.setdefault((g, text.lower()), []).append((text, codes))
     rng,out,refused = np.random.default_rng([seed, 7]),[],0
     pick = lambda o: o[int(rng.integers(len(o)))]
@@ -106,8 +108,8 @@ def splice_clips(
         g,one,at,walk = groups[i],clips[i],0,[]
         for _ in one.tokens:
             if walk and (at == len(one.tokens) or rng.random() < jump):
-                one = pick(members[g])
-                at = int(rng.integers(len(one.tokens)))
+                if to_tags is None: one = pick(members[g]); at = int(rng.integers(len(one.tokens)))
+                else: one,at = pick(places.get((g, rng.random() < to_tags)) or places[g, False])
             walk.append((one.tokens[at], one.texts[at]))
             at += 1
         tokens = tuple(o for o,_ in walk)
