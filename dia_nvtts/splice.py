@@ -88,9 +88,9 @@ def splice_clips(
     n:int, # how many to make
     seed:int=0,
     jump:float=.5, # chance to go on in another clip, after each piece
-    to_tags:float|None=None, # chance that this is at a tag, where the voice has one, and else at a word; None: anywhere
     groups:Sequence|None=None, # clips of a group are said by one voice; default by speaker tag
     avoid:Collection[tuple[str,...]]=(), # sentences that must not be made, see `words_of`
+    to_tags:float|None=None, # chance that a jump goes to a tag, where the voice has one, else to a word; None: anywhere
 ) -> list[Spliced]:
     "New clips, as long as the old ones, from their pieces."
     if not clips: raise ValueError('got no clips to splice: expected some whose times are known')

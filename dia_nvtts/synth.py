@@ -386,7 +386,7 @@ def _break(kind, row, wave, sr, previous):
 COLUMNS = ('index', 'audio', 'Emotion', 'Initial text', 'Annotator response 1', 'Annotator response 2', 'Annotator response 3',
            'Result', 'dnsmos', 'duration', 'speaker_id', 'data_name', 'gender')
 SIZES = { # name -> rows in each split
-    'tiny': dict(train=24, dev=4, test=8, other=8), 'demo': dict(train=900, dev=40, test=100, other=160)}
+    'tiny': dict(train=24, dev=4, test=8, other=8), 'demo': dict(train=1400, dev=40, test=400, other=60)}
 _SCHEMA = pa.schema([(c, pa.struct([('bytes', pa.binary()), ('path', pa.string())]) if c=='audio' else
     pa.float64() if c in ('dnsmos', 'duration') else pa.string()) for c in COLUMNS], metadata={'huggingface': json.dumps({'info': {
     'features': {c: {'_type': 'Audio'} if c=='audio' else {'dtype': 'float64' if c in ('dnsmos', 'duration') else 'string', '_type': 'Value'}
@@ -461,7 +461,7 @@ truly happens, in seconds.
 
 def make_corpus(
     folder:str|Path, # to be made; must not exist, or be empty
-    size:str|int='demo', # 'tiny' (44 rows), 'demo' (1,200) or a number of rows
+    size:str|int='demo', # 'tiny' (44 rows), 'demo' (1,900) or a number of rows
     seed:int=42,
     mix:str|None=None, # 'corpus' or 'even', see `MIXES`; None: even for the named sizes, else as the corpus
     progress:bool=True, # show a progress bar

@@ -88,6 +88,7 @@ class TrainConfig:
     corrupt:float=0. # largest share of a clip's input codes replaced by random ones; .1 to .2 helps where data is scarce
     splice:int=0 # clips to put together from pieces of the training clips, see the page Splice; helps where order is scarce
     splice_jump:float=.5 # chance that the next piece comes from another sentence
+    splice_tags:float=.5 # chance that it is a tag, where the voice has one; about half where tags are to be learnt
     splice_by:str='speaker' # whose pieces go together: those of a `speaker`, or of all that share a `tag`, [S1] or [S2]
     times:str='' # when words and sounds begin, for `splice`; default times.jsonl inside `data`
     prompt_p:float=0. # chance of a clip to begin with a prompt that is given and not scored
@@ -118,7 +119,7 @@ class TrainConfig:
             if getattr(self, name) < 1: raise ValueError(f'{name} is {getattr(self, name)}: expected at least 1')
         for name in ('lr','clip','alpha'):
             if not getattr(self, name) > 0: raise ValueError(f'{name} is {getattr(self, name)}: expected more than 0')
-        for name in ('uncond_p','corrupt','dropout','warmup','lr_end','balance','prompt_p','splice_jump'):
+        for name in ('uncond_p','corrupt','dropout','warmup','lr_end','balance','prompt_p','splice_jump','splice_tags'):
             if not 0 <= getattr(self, name) <= 1: raise ValueError(f'{name} is {getattr(self, name)}: expected 0 to 1')
         if self.splice < 0: raise ValueError(f'splice is {self.splice}: expected a number of clips, or 0')
         if not self.spike > 1: raise ValueError(f'spike is {self.spike}: expected more than 1')
@@ -518,8 +519,11 @@ def add_spliced(
         else: groups.append(clips[id].speaker_id if cfg.splice_by == 'speaker' else None)
     if not cuts: raise ValueError(f'none of {len(examples)} clips can be cut: {"; ".join(uncut)}')
     others = clips.keys()-set(examples.ids)
-    new = splice_clips(cuts, cfg.splice, cfg.seed, cfg.splice_jump, groups, {words_of([t for t,_ in script_tokens(clips[o].text)]) for o in others})
-    print(f'{len(new)} clips spliced from the pieces of {len(cuts)}' + ''.join(f'; {n} left whole: {why}' for why,n in uncut.most_common()))
+    avoid = {words_of([t for t,_ in script_tokens(clips[o].text)]) for o in others}
+    new = splice_clips(cuts, cfg.splice, cfg.seed, cfg.splice_jump, groups, avoid, cfg.splice_tags)
+    held = sum(words_of(o.tokens) in avoid for o in new)
+    if held: raise RuntimeError(f'{held} spliced clips say a sentence that is held out: this is a fault of splice_clips')
+    print(f'{len(new)} clips spliced from the pieces of {len(cuts)}, none of them one of {len(avoid)} sentences held out' + ''.join(f'; {n} left whole: {why}' for why,n in uncut.most_common()))
     tagged = lambda tokens: tuple(t for t in tokens if t[0] == '(')
     return Examples(examples.ids + [f'spliced-{i}' for i in range(len(new))], examples.texts + [encode_text(o.script) for o in new],
                     [cache[i].short() for i in examples.ids] + [o.codes for o in new], examples.frames(range(len(examples))) + [len(o.codes) for o in new],
