@@ -715,10 +715,10 @@ class EvalReport:
 def _borrow(examples, n, plain=0): # n held-out clips with tags, each tag as often as can be, and some without
     spread = lambda o,n: [o[i*len(o)//n] for i in range(n)] if len(o)>n else o
     tagged,others = ([i for i in range(len(examples)) if examples.tagged[i]==t] for t in (True,False))
-    order,heard = [],Counter()
-    while len(order) < min(n, len(tagged)):              # next, a clip of the tag that was taken least so far, alone if it can be
-        left = [i for i in tagged if i not in set(order)]
+    order,heard,left = [],Counter(),list(tagged)
+    while left and len(order) < n:                       # next, a clip of the tag that was taken least so far, alone if it can be
         i = min(left, key=lambda i: (min(heard[t] for t in examples.tags[i] or ('',)), len(examples.tags[i])))
+        left.remove(i)
         order.append(i)
         heard.update(examples.tags[i] or ('',))
     order += spread(others, n-len(order)+plain)
