@@ -64,7 +64,8 @@ def _compare(expected:dict, found:dict):
     "Raise with the names of all tensors that are missing, unexpected or of another shape."
     said = lambda l: ', '.join(l[:8]) + (f' and {len(l)-8} more' if len(l) > 8 else '')
     lost,extra = sorted(set(expected)-set(found)),sorted(set(found)-set(expected))
-    odd = [f'{k} {tuple(found[k])} instead of {tuple(expected[k])}' for k in expected if k in found and tuple(expected[k])!=tuple(found[k])]
+    odd = [f'{k} {tuple(found[k])} instead of {tuple(expected[k])}' for k in expected
+           if k in found and tuple(expected[k])!=tuple(found[k])]
     parts = [f'{len(l)} {what}: {said(l)}' for what,l in (('missing',lost),('unexpected',extra),('misshapen',odd)) if l]
     if parts: raise ValueError('weights do not fit the configuration; ' + '; '.join(parts))
 

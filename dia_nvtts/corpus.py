@@ -153,7 +153,8 @@ def find_columns(
     return out if audio else {k:v for k,v in out.items() if k!='audio'}
 
 # %% ../nbs/01_corpus.ipynb #fe54d0ef
-_SPLITS = {'validation': 'dev', 'valid': 'dev', 'val': 'dev', 'dev': 'dev', 'train': 'train', 'training': 'train', 'test': 'test', 'other': 'other'}
+_SPLITS = {'validation': 'dev', 'valid': 'dev', 'val': 'dev', 'dev': 'dev',
+           'train': 'train', 'training': 'train', 'test': 'test', 'other': 'other'}
 def _split_name(name): return _SPLITS.get(str(name).lower(), str(name))
 def _split_order(name): return ({'train': 0, 'dev': 1, 'test': 2, 'other': 3}.get(name, 4), name)
 
@@ -168,12 +169,14 @@ def _card_files(folder, config): # what the YAML of README.md says -> {split: [p
     named = {c.get('config_name', 'default'): c.get('data_files') for c in configs if isinstance(c, dict)}
     if config and config not in named: raise ValueError(f'{folder} has no configuration {config!r}; it has {", ".join(named)}')
     files = named[config] if config else named.get('default', next(iter(named.values()), None))
-    if isinstance(files, (str, list)) and not (isinstance(files, list) and files and isinstance(files[0], dict)): files = [dict(split='train', path=files)]
+    if isinstance(files, (str, list)) and not (isinstance(files, list) and files and isinstance(files[0], dict)):
+        files = [dict(split='train', path=files)]
     out = {}
     for o in files or []:
         paths = o.get('path') or []
         for p in [paths] if isinstance(paths, str) else paths:
-            out.setdefault(_split_name(o.get('split', 'train')), []).extend(sorted(q for q in folder.glob(p) if q.suffix=='.parquet'))
+            out.setdefault(_split_name(o.get('split', 'train')), [])\
+                .extend(sorted(q for q in folder.glob(p) if q.suffix=='.parquet'))
     return {s: f for s,f in out.items() if f} or None
 
 def parquet_files(
@@ -187,7 +190,8 @@ def parquet_files(
         found = sorted(p for p in folder.rglob('*.parquet') if not any(o.startswith('.') for o in p.relative_to(folder).parts))
         tops = {p.relative_to(folder).parts[0] for p in found if len(p.relative_to(folder).parts)>2}
         if config or 'default' in tops: # <config>/<split>/*.parquet
-            if config and config not in tops: raise ValueError(f'{folder} has no configuration {config!r}; it has {", ".join(sorted(tops)) or "none"}')
+            if config and config not in tops:
+                raise ValueError(f'{folder} has no configuration {config!r}; it has {", ".join(sorted(tops)) or "none"}')
             found = [p for p in found if p.relative_to(folder).parts[0]==(config or 'default')]
         elif len(tops)>1: raise ValueError(f'{folder} has several configurations: {", ".join(sorted(tops))}; name one of them')
         files = {}
@@ -209,11 +213,14 @@ class ParquetReader:
         for split,paths in files.items():
             for p in paths:
                 try: f = pq.ParquetFile(p)
-                except (pa.ArrowInvalid, pa.ArrowException) as e: raise ValueError(f'{p}: not a parquet file: {str(e).splitlines()[0]}') from None
+                except (pa.ArrowInvalid, pa.ArrowException) as e:
+                    raise ValueError(f'{p}: not a parquet file: {str(e).splitlines()[0]}') from None
                 with f:
                     if self.columns is None: self.columns = find_columns(f.schema_arrow.names, columns, audio, p)
                     missing = [c for c in self.columns.values() if c not in f.schema_arrow.names]
-                    if missing: raise ValueError(f'{p} has no column {missing[0]!r}, which other files of the corpus have; it has {", ".join(f.schema_arrow.names)}')
+                    if missing:
+                        raise ValueError(f'{p} has no column {missing[0]!r}, which other files of the corpus have; '
+                                         f'it has {", ".join(f.schema_arrow.names)}')
                     self.rows[split] = self.rows.get(split, 0)+f.metadata.num_rows
     def chunks(self, split, skip=0): # -> lists of at most CHUNK rows
         import pyarrow as pa, pyarrow.parquet as pq
@@ -226,7 +233,8 @@ class ParquetReader:
                     batches = f.iter_batches(CHUNK, [group], columns=list(names))
                     while True:
                         try: batch = next(batches, None)
-                        except (pa.ArrowException, OSError) as e: raise ValueError(f'{p}: damaged: {str(e).splitlines()[0]}') from None
+                        except (pa.ArrowException, OSError) as e:
+                            raise ValueError(f'{p}: damaged: {str(e).splitlines()[0]}') from None
                         if batch is None: break
                         if skip: skip -= 1
                         else: yield [{names[k]:v for k,v in row.items()} for row in batch.to_pylist()]
@@ -252,7 +260,9 @@ class TableReader:
             names = list(first)
             if t==tables[0]: self.columns = find_columns(names, columns, audio, t)
             missing = [c for c in self.columns.values() if c not in names]
-            if missing: raise ValueError(f'{t} has no column {missing[0]!r}, which other tables of the corpus have; it has {", ".join(names)}')
+            if missing:
+                raise ValueError(f'{t} has no column {missing[0]!r}, which other tables of the corpus have; '
+                                 f'it has {", ".join(names)}')
             for row in chain([first], rows):
                 s = self._split(t, row)
                 self.rows[s] = self.rows.get(s, 0)+1
@@ -268,7 +278,8 @@ class TableReader:
                     if not line.strip(): continue
                     try: row = json.loads(line)
                     except json.JSONDecodeError as e: raise ValueError(f'{table}, line {i}: not JSON: {e}') from None
-                    if not isinstance(row, dict): raise ValueError(f'{table}, line {i}: got {type(row).__name__}, expected an object')
+                    if not isinstance(row, dict):
+                        raise ValueError(f'{table}, line {i}: got {type(row).__name__}, expected an object')
                     yield row
             else:
                 head = f.readline(); f.seek(0)
@@ -277,7 +288,8 @@ class TableReader:
     def chunks(self, split, skip=0):
         names = {v:k for k,v in self.columns.items()}
         for t in self.tables[split]:
-            rows = ({names[k]:v for k,v in r.items() if k in names} | {'folder': t.parent} for r in self._read(t) if self._split(t, r)==split)
+            rows = ({names[k]:v for k,v in r.items() if k in names} | {'folder': t.parent}
+                    for r in self._read(t) if self._split(t, r)==split)
             while chunk := list(islice(rows, CHUNK)):
                 if skip: skip -= 1
                 else: yield chunk
@@ -285,7 +297,8 @@ class TableReader:
 # %% ../nbs/01_corpus.ipynb #eb0cd1a7
 def _no_hub(source, e):
     first = (str(e).strip().splitlines() or [''])[0][:200]
-    return ValueError(f'{source}: no folder of this name, and the Hugging Face hub did not give it ({type(e).__name__}: {first}); '
+    return ValueError(f'{source}: no folder of this name, and the Hugging Face hub did not give it '
+        f'({type(e).__name__}: {first}); '
         "expected a hub id, a folder, or 'synthetic'")
 
 class StreamReader:
@@ -314,7 +327,9 @@ class StreamReader:
         batches = (d.skip(skip*CHUNK) if skip else d).iter(CHUNK)
         while True:
             try: batch = next(batches, None)
-            except (OSError, ValueError) as e: raise ValueError(f'{self.source}, split {split}: cannot go on reading: {(str(e).strip().splitlines() or [""])[0][:200]}') from None
+            except (OSError, ValueError) as e:
+                raise ValueError(f'{self.source}, split {split}: cannot go on reading: '
+                                 f'{(str(e).strip().splitlines() or [""])[0][:200]}') from None
             if batch is None: break
             yield [{names[k]:v for k,v in zip(batch, row)} for row in zip(*batch.values())]
 
@@ -386,7 +401,8 @@ def check_row(row, id, split, out, folder, s): # -> Clip and notes; the sound is
     if speaker=='gender': speaker = '[S2]' if str(row.get('gender')).strip().lower()[:1]=='f' else '[S1]'
     script = to_script(text, s['profile'], speaker, s['collapse_repeats'], s['unknown'])
     mos = _number(row.get('dnsmos'))
-    if s['min_dnsmos'] is not None and mos is not None and mos<s['min_dnsmos']: raise Rejected('low_dnsmos', f'{mos:.2f}, expected {s["min_dnsmos"]}')
+    if s['min_dnsmos'] is not None and mos is not None and mos<s['min_dnsmos']:
+        raise Rejected('low_dnsmos', f'{mos:.2f}, expected {s["min_dnsmos"]}')
     duration,path,notes = _number(row.get('duration')), None, script.notes
     if s['audio']:
         data = audio_bytes(row.get('audio'), row.get('folder') or folder)
@@ -422,7 +438,8 @@ class Report:
         return out
     def __str__(self):
         table = lambda d: ', '.join(f'{k} {v:,}' for k,v in d.items()) or 'none'
-        lines = [f'{self.rows:,} rows = {self.kept:,} kept + {self.rows-self.kept:,} rejected; {self.seconds/3600:.2f} h, {self.speakers:,} speakers',
+        lines = [f'{self.rows:,} rows = {self.kept:,} kept + {self.rows-self.kept:,} rejected; '
+                 f'{self.seconds/3600:.2f} h, {self.speakers:,} speakers',
             'rejected: ' + table(self.rejected), 'tags: ' + table(self.tags)]
         lines += [f"  {s}: {o['kept']:,} of {o['rows']:,} rows, {o['seconds']/60:.1f} min" for s,o in self.splits.items()]
         return '\n'.join(lines + self.advice())
@@ -457,7 +474,8 @@ def _work(reader, out, s, progress):
                         part['kept'].append(asdict(clip)); part['notes'].update(notes)
                     except Rejected as e: part['rejected'].append(dict(id=id, split=split, reason=e.reason, detail=e.detail))
                     bar.update()
-                with atomic_path(parts/f'{i:03d}-{n:08d}.json') as p: p.write_text(json.dumps(part, ensure_ascii=False), encoding='utf-8')
+                with atomic_path(parts/f'{i:03d}-{n:08d}.json') as p:
+                    p.write_text(json.dumps(part, ensure_ascii=False), encoding='utf-8')
                 n += 1
                 if left==0: break
 
@@ -512,10 +530,14 @@ def preprocess(
     progress:bool=True, # show a progress bar
 ) -> Report:
     "Read `source`, check every row, and write clips, sound and rejects into `out`."
-    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit<1): raise ValueError(f'limit: got {limit!r}, expected a number of rows from 1')
-    if speaker not in ('[S1]', '[S2]', 'gender'): raise ValueError(f"speaker: got {speaker!r}, expected '[S1]', '[S2]' or 'gender'")
-    if unknown not in ('drop', 'keep', 'reject'): raise ValueError(f"unknown: got {unknown!r}, expected 'drop', 'keep' or 'reject'")
-    if not 0<min_seconds<max_seconds<=MAX_SECONDS: raise ValueError(f'min_seconds {min_seconds}, max_seconds {max_seconds}: expected 0 < min < max <= {MAX_SECONDS}')
+    if limit is not None and (isinstance(limit, bool) or not isinstance(limit, int) or limit<1):
+        raise ValueError(f'limit: got {limit!r}, expected a number of rows from 1')
+    if speaker not in ('[S1]', '[S2]', 'gender'):
+        raise ValueError(f"speaker: got {speaker!r}, expected '[S1]', '[S2]' or 'gender'")
+    if unknown not in ('drop', 'keep', 'reject'):
+        raise ValueError(f"unknown: got {unknown!r}, expected 'drop', 'keep' or 'reject'")
+    if not 0<min_seconds<max_seconds<=MAX_SECONDS:
+        raise ValueError(f'min_seconds {min_seconds}, max_seconds {max_seconds}: expected 0 < min < max <= {MAX_SECONDS}')
     s = dict(profile=load_profile(profile), profile_name=profile if profile in PROFILES else 'own') if isinstance(profile, str) else dict(
         profile=load_profile(profile), profile_name='own')
     s |= dict(audio=audio, limit=limit, speaker=speaker, collapse_repeats=collapse_repeats, unknown=unknown, annotators=annotators,
@@ -560,7 +582,8 @@ def _is_synthetic(folder):
 def _same_settings(new, old, out):
     for k in new:
         same = new[k]==old.get(k) or k=='source' and Path(new[k]).exists() and Path(new[k]).resolve()==Path(old.get(k, '')).resolve()
-        if not same: raise ValueError(f'{out} was begun with {k}={old.get(k)!r}, now it is {new[k]!r}: use the same, or --overwrite')
+        if not same:
+            raise ValueError(f'{out} was begun with {k}={old.get(k)!r}, now it is {new[k]!r}: use the same, or --overwrite')
 
 # %% ../nbs/01_corpus.ipynb #b12cb400
 def read_processed(
@@ -571,15 +594,18 @@ def read_processed(
     path = folder if folder.suffix=='.json' else folder/'processed_dataset.json'
     if not path.is_file():
         begun = (path.parent/'.parts').exists()
-        raise FileNotFoundError(f'{path} is not there: ' + ('preprocessing was interrupted, run it again with --resume' if begun else 'run dia_preprocess first'))
+        raise FileNotFoundError(f'{path} is not there: ' +
+            ('preprocessing was interrupted, run it again with --resume' if begun else 'run dia_preprocess first'))
     try: rows = json.loads(path.read_text(encoding='utf-8'))
     except (UnicodeDecodeError, json.JSONDecodeError) as e: raise ValueError(f'{path}: not JSON: {e}') from None
     names = [f.name for f in fields(Clip)]
     if not isinstance(rows, list): raise ValueError(f'{path}: got {type(rows).__name__}, expected a list of clips')
     for i,r in enumerate(rows):
-        if not isinstance(r, dict) or 'text' not in r: raise ValueError(f'{path}, entry {i}: expected an object with text, audio_path, ...')
-    return [Clip(**{'id': str(i), 'split': 'train', 'original_text': r['text'], 'audio_path': None, 'emotion': None, 'speaker_id': None, 'duration': None}
-        | {k: tuple(r[k]) if k=='tags' else r[k] for k in names if k in r}) for i,r in enumerate(rows)]
+        if not isinstance(r, dict) or 'text' not in r:
+            raise ValueError(f'{path}, entry {i}: expected an object with text, audio_path, ...')
+    return [Clip(**{'id': str(i), 'split': 'train', 'original_text': r['text'],
+                  'audio_path': None, 'emotion': None, 'speaker_id': None, 'duration': None}
+                 | {k: tuple(r[k]) if k=='tags' else r[k] for k in names if k in r}) for i,r in enumerate(rows)]
 
 # %% ../nbs/01_corpus.ipynb #86361a51
 def plot_tags(
@@ -630,8 +656,10 @@ class Description:
         total,published = sum(self.emoji.values()), sum(n for _,n in EVENTS.values())
         lines = [f"{self.clips:,} clips ({', '.join(f'{k} {v:,}' for k,v in self.splits.items())}), {self.seconds['total']/3600:.2f} h",
             f"{'':2} {'event':16}{'here':>8}{'':9}{'published':>9}"]
-        lines += [f'{e} {EVENTS[e][0]:16}{self.emoji[e]:8,} {pct(self.emoji[e], total)}{EVENTS[e][1]:9,} {pct(EVENTS[e][1], published)}' for e in EVENTS]
-        row = lambda d, unit: ', '.join(f'{k} {v:,.4g}{unit}' if isinstance(v, float) else f'{k} {v:,}{unit}' for k,v in d.items()) or 'none'
+        lines += [f'{e} {EVENTS[e][0]:16}{self.emoji[e]:8,} {pct(self.emoji[e], total)}'
+                  f'{EVENTS[e][1]:9,} {pct(EVENTS[e][1], published)}' for e in EVENTS]
+        row = lambda d, unit: ', '.join(f'{k} {v:,.4g}{unit}' if isinstance(v, float) else f'{k} {v:,}{unit}' for k,v in d.items()) \
+            or 'none'
         lines += ['tags: ' + row(self.tags, ''), 'duration: ' + row({k:v for k,v in self.seconds.items() if k!='total'}, ' s'),
             'script bytes: ' + row(self.text_bytes, '') + ' (at most 1,024)']
         lines += [f'sampling rates of {s}: ' + ', '.join(f'{hz:,} Hz {n:,}' for hz,n in d.items()) for s,d in self.rates.items()]
@@ -651,7 +679,8 @@ def _unlike(d, sources, synthetic):
     strange = sorted(sources-{'VoxCeleb', 'Expresso'})
     if strange or not sources: out.append(f'sources {", ".join(strange) or "not named"}; expected VoxCeleb and Expresso')
     if d.rows!=SPLIT_ROWS:
-        out.append('rows ' + ', '.join(f'{k} {v:,}' for k,v in d.rows.items()) + '; published: ' + ', '.join(f'{k} {v:,}' for k,v in SPLIT_ROWS.items()))
+        out.append('rows ' + ', '.join(f'{k} {v:,}' for k,v in d.rows.items())
+                   + '; published: ' + ', '.join(f'{k} {v:,}' for k,v in SPLIT_ROWS.items()))
     total,published = sum(d.emoji.values()), sum(n for _,n in EVENTS.values())
     if not total: out.append('no emoji in the original texts')
     shares = [(e, 100*d.emoji[e]/max(total, 1), 100*n/published) for e,(_,n) in EVENTS.items()]
@@ -668,7 +697,8 @@ def describe_processed(
     "Count what a processed folder holds, and compare it with the published corpus."
     folder = Path(folder)
     clips = read_processed(folder)
-    if not clips: raise ValueError(f'{folder}: processed_dataset.json holds no clip; rejects.jsonl says why each row was left out')
+    if not clips:
+        raise ValueError(f'{folder}: processed_dataset.json holds no clip; rejects.jsonl says why each row was left out')
     emoji = Counter(c for o in clips for c in o.original_text)
     rates,lacking,sources = {}, Counter(), {c.source for c in clips if c.source}
     for c in clips:

@@ -47,12 +47,16 @@ def cut_clip(
 ) -> Pieces: # raises ValueError where script and times do not belong together
     "Cut script and codes where words and sounds begin."
     tokens,speakers = script_tokens(script),re.findall(r'\[S\d\]', script)
-    if len(speakers) != 1 or not script.startswith(speakers[0]): raise ValueError(f'got {len(speakers)} speaker tags, expected one at the beginning')
-    if len(tokens) != len(times) or not tokens: raise ValueError(f'{len(tokens)} words and tags in the script, times of {len(times)}')
+    if len(speakers) != 1 or not script.startswith(speakers[0]):
+        raise ValueError(f'got {len(speakers)} speaker tags, expected one at the beginning')
+    if len(tokens) != len(times) or not tokens:
+        raise ValueError(f'{len(tokens)} words and tags in the script, times of {len(times)}')
     for (token,_),(name,_) in zip(tokens, times):
-        if token[0] != '(' and token != name.lower().replace('’', "'"): raise ValueError(f'the script says {token!r}, the times {name!r}')
+        if token[0] != '(' and token != name.lower().replace('’', "'"):
+            raise ValueError(f'the script says {token!r}, the times {name!r}')
     at = [round(t*rate) for _,t in times] + [len(codes)]
-    if at[0] < 0 or any(a >= b for a,b in zip(at, at[1:])): raise ValueError(f'pieces begin at frames {at[:-1]} of {len(codes)}: expected each after the one before')
+    if at[0] < 0 or any(a >= b for a,b in zip(at, at[1:])):
+        raise ValueError(f'pieces begin at frames {at[:-1]} of {len(codes)}: expected each after the one before')
     begin = [o for _,o in tokens] + [len(script)]
     return Pieces(speakers[0], [o for o,_ in tokens], [script[a:b].strip() for a,b in zip(begin, begin[1:])],
                   [codes[a:b] for a,b in zip(at, at[1:])], codes[:at[0]])
@@ -61,13 +65,15 @@ def read_times(
     path:str|Path, # JSON lines: id, words [[word, start, end], ...], events [{'emoji', 'start', 'end'}, ...] in seconds
 ) -> dict[str,list[tuple[str,float]]]: # clip id -> its words and sounds, in the order in which they begin
     "When the words and nonverbal sounds of clips begin, as the stand-in corpus writes it in `events.jsonl`."
-    if not Path(path).is_file(): raise FileNotFoundError(f'{path} is not there: splicing needs the times of words, see the page Splice')
+    if not Path(path).is_file():
+        raise FileNotFoundError(f'{path} is not there: splicing needs the times of words, see the page Splice')
     out = {}
     for n,line in enumerate(Path(path).read_text(encoding='utf-8').splitlines(), 1):
         try:
             o = json.loads(line)
             found = [(w, float(a)) for w,a,_ in o['words']] + [(e['emoji'], float(e['start'])) for e in o.get('events', ())]
-        except (ValueError, KeyError, TypeError) as e: raise ValueError(f'{path}, line {n}: {e}; expected id, words and events') from None
+        except (ValueError, KeyError, TypeError) as e:
+            raise ValueError(f'{path}, line {n}: {e}; expected id, words and events') from None
         out[o['id']] = sorted(found, key=lambda o: o[1])
     return out
 
@@ -115,7 +121,8 @@ def splice_clips(
         tokens = tuple(o for o,_ in walk)
         if words_of(tokens) in avoid:
             refused += 1
-            if refused > 100*(n+10): raise ValueError('nearly every sentence that the pieces can make is to be avoided: give more clips or fewer to avoid')
+            if refused > 100*(n+10):
+                raise ValueError('nearly every sentence that the pieces can make is to be avoided: give more clips or fewer to avoid')
             continue
         pieces = [pick(said[g, text.lower()]) for _,text in walk]
         codes = [pick(members[g]).lead, *(c for _,c in pieces)]

@@ -200,12 +200,14 @@ def encode_text(
     "The bytes that Dia reads; raise `ValueError` over `MAX_BYTES`, never cut."
     try: raw = script.encode('utf-8')
     except UnicodeEncodeError: raise ValueError('script holds half a surrogate pair: pass it through to_script first') from None
-    if min(raw, default=9)<3: raise ValueError('script holds control bytes 0 to 2, which mean padding and speakers: pass it through to_script first')
+    if min(raw, default=9)<3:
+        raise ValueError('script holds control bytes 0 to 2, which mean padding and speakers: pass it through to_script first')
     ids = list(raw.replace(b'[S1]', b'\x01').replace(b'[S2]', b'\x02'))
     if len(ids)>MAX_BYTES:
         fits = decode_text(ids[:MAX_BYTES]).rstrip('\ufffd')
         fits = fits[:fits.rfind(' ')] if ' ' in fits else fits
-        raise ValueError(f'script has {len(ids):,} bytes, Dia reads at most {MAX_BYTES:,}: cut it after "{fits[-30:]}" (character {len(fits):,}) or before')
+        raise ValueError(f'script has {len(ids):,} bytes, Dia reads at most {MAX_BYTES:,}: '
+                         f'cut it after "{fits[-30:]}" (character {len(fits):,}) or before')
     return ids
 
 def decode_text(
