@@ -32,11 +32,13 @@ def model_card(
 ) -> str: # Markdown
     "The README of exported weights."
     said = [f'# {title}', f'Fine-tuned from `{base}` (generation: {generation}) with dia_nvtts.', f'```python\n{how_to_load}\n```']
-    table = lambda head,rows: '\n'.join([f'| {" | ".join(head)} |', '|'+'---|'*len(head), *(f'| {" | ".join(map(str, r))} |' for r in rows)])
+    line = lambda cells: f'| {" | ".join(map(str, cells))} |'
+    table = lambda head,rows: '\n'.join([line(head), '|'+'---|'*len(head), *map(line, rows)])
     config = Path(run)/'config.json' if run else None
     if config and config.is_file():
         settings = json.loads(config.read_text(encoding='utf-8'))
-        said += ['## Recipe', table(('setting','value'), [(k,v) for k,v in settings.items() if k not in _NOT_RECIPE and v not in ('',None)]),
+        chosen = [(k,v) for k,v in settings.items() if k not in _NOT_RECIPE and v not in ('',None)]
+        said += ['## Recipe', table(('setting','value'), chosen),
                  'Versions: ' + ', '.join(f'{k} {v}' for k,v in settings.get('versions', {}).items())]
     if run and (Path(run)/'metrics.jsonl').is_file():
         valid = [r for r in read_metrics(run) if r.get('kind') == 'valid']
@@ -68,9 +70,11 @@ def export_adapter(
             save_dia(merged.to(dtype) if dtype else merged, tmp, layout)
         else: (adapter_to_hf if layout == 'hf' else adapter_from_hf)(adapter, tmp)
         load = {('merged','nari'): f"from dia_nvtts.checkpoint import load_dia\nmodel = load_dia('{out.name}')",
-                ('merged','hf'): f"from transformers import DiaForConditionalGeneration\nmodel = DiaForConditionalGeneration.from_pretrained('{out.name}')",
+                ('merged','hf'): "from transformers import DiaForConditionalGeneration\n"
+                                 f"model = DiaForConditionalGeneration.from_pretrained('{out.name}')",
                 ('adapter','hf'): "from peft import PeftModel\nfrom transformers import DiaForConditionalGeneration\n"
-                                  f"base = DiaForConditionalGeneration.from_pretrained('{model}')\nmodel = PeftModel.from_pretrained(base, '{out.name}')",
+                                  f"base = DiaForConditionalGeneration.from_pretrained('{model}')\n"
+                                  f"model = PeftModel.from_pretrained(base, '{out.name}')",
                 ('adapter','nari'): "from dia_nvtts.checkpoint import load_dia\nfrom dia_nvtts.lora import load_adapter\n"
                                     f"model = load_adapter(load_dia('{model}'), '{out.name}')"}[to,layout]
         (tmp/'README.md').write_text(model_card(out.name, model, generation, load, adapter.parent), encoding='utf-8')

@@ -523,10 +523,12 @@ def add_spliced(
     new = splice_clips(cuts, cfg.splice, cfg.seed, cfg.splice_jump, groups, avoid, cfg.splice_tags)
     held = sum(words_of(o.tokens) in avoid for o in new)
     if held: raise RuntimeError(f'{held} spliced clips say a sentence that is held out: this is a fault of splice_clips')
-    print(f'{len(new)} clips spliced from the pieces of {len(cuts)}, none of them one of {len(avoid)} sentences held out' + ''.join(f'; {n} left whole: {why}' for why,n in uncut.most_common()))
+    print(f'{len(new)} clips spliced from the pieces of {len(cuts)}, none of them one of {len(avoid)} sentences held out'
+          + ''.join(f'; {n} left whole: {why}' for why,n in uncut.most_common()))
     tagged = lambda tokens: tuple(t for t in tokens if t[0] == '(')
     return Examples(examples.ids + [f'spliced-{i}' for i in range(len(new))], examples.texts + [encode_text(o.script) for o in new],
-                    [cache[i].short() for i in examples.ids] + [o.codes for o in new], examples.frames(range(len(examples))) + [len(o.codes) for o in new],
+                    [cache[i].short() for i in examples.ids] + [o.codes for o in new],
+                    examples.frames(range(len(examples))) + [len(o.codes) for o in new],
                     examples.config, tags=examples.tags + [tagged(o.tokens) for o in new])
 
 # %% ../nbs/10_train.ipynb #a5dc82ff
