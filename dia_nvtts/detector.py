@@ -92,7 +92,8 @@ def mel_steps(
 ) -> Tensor: # (B,24,1+W//128) in nat, about 0 for what is too soft
     "Log levels in mel bands around every 128th sample."
     window = torch.hann_window(WINDOW)
-    spec = torch.stft(F.pad(wave, (0, max(0, WINDOW-wave.shape[-1]))), WINDOW, HOP, window=window/window.norm(), pad_mode='constant', return_complex=True)
+    wave = F.pad(wave, (0, max(0, WINDOW-wave.shape[-1])))
+    spec = torch.stft(wave, WINDOW, HOP, window=window/window.norm(), pad_mode='constant', return_complex=True)
     return (mel_bands(WINDOW, BANDS, RATE)@spec.abs()+_FLOOR).log() - np.log(_FLOOR)
 
 # %% ../nbs/11a_detector.ipynb #d590e9c3
@@ -210,7 +211,8 @@ def save_detector(
 def _load_stand_in(folder, name, profile):
     about,data = json.loads((folder/'detector.json').read_text(encoding='utf-8')),(folder/'detector.safetensors').read_bytes()
     if (got := sha256(data).hexdigest()) != about['sha256']:
-        raise ValueError(f'{folder}: detector.safetensors has SHA-256 {got[:12]}…, detector.json says {about["sha256"][:12]}…: copy both again')
+        raise ValueError(f'{folder}: detector.safetensors has SHA-256 {got[:12]}…, '
+                         f'detector.json says {about["sha256"][:12]}…: copy both again')
     net = SoundNet(**about['sizes'])
     net.load_state_dict({k:v.float() for k,v in load(data).items()})
     return StandInDetector(net, about['kinds'], name, profile, about)
@@ -249,8 +251,8 @@ class TaggerDetector(Detector):
     def _likely(self, windows): # list of (w,) -> (n,labels) probabilities
         out = []
         for i in range(0, len(windows), self.batch):
-            x = self.extractor(windows[i:i+self.batch], sampling_rate=self.extractor.sampling_rate, return_tensors='pt').to(self.model.device)
-            y = self.model(**x).logits.float()
+            x = self.extractor(windows[i:i+self.batch], sampling_rate=self.extractor.sampling_rate, return_tensors='pt')
+            y = self.model(**x.to(self.model.device)).logits.float()
             out.append((y.softmax(-1) if self.alone else y.sigmoid()).cpu())
         return torch.cat(out).numpy()
 
