@@ -25,15 +25,15 @@ from torch.utils._pytree import tree_map_only
 
 # %% ../nbs/13c_estimate.ipynb #b8f28be4
 class LiveBytes(TorchDispatchMode):
-    "While it is on, counts the bytes of all tensors that exist, views once; `peak` is the most there ever was."
-    def __init__(self): super().__init__(); self.alive,self.now,self.peak = {},0,0
+    "While it is on, counts the bytes of all tensors that exist, views once; `trace` is the count after each new one."
+    def __init__(self): super().__init__(); self.alive,self.now,self.trace = {},0,[0]
     def _see(self, t):
         s = t.untyped_storage()
         if id(s) in self.alive: return t
         def gone(_, key=id(s), n=s.nbytes()): self.now -= n; del self.alive[key]
         self.alive[id(s)] = weakref.ref(s, gone)
         self.now += s.nbytes()
-        self.peak = max(self.peak, self.now)
+        self.trace.append(self.now)
         return t
     def __torch_dispatch__(self, func, types, args=(), kwargs=None):
         return tree_map_only(torch.Tensor, self._see, func(*args, **(kwargs or {})))
@@ -42,7 +42,9 @@ class LiveBytes(TorchDispatchMode):
 def _fake(module, device): # every parameter and buffer exchanged for one without memory
     for m in module.modules():
         for n,p in m._parameters.items():
-            if p is not None: m._parameters[n] = torch.nn.Parameter(torch.empty(p.shape, dtype=p.dtype, device=device), p.requires_grad)
+            if p is None: continue
+            empty = torch.empty(p.shape, dtype=p.dtype, device=device)
+            m._parameters[n] = torch.nn.Parameter(empty, p.requires_grad)
         for n,b in m._buffers.items():
             if b is not None: m._buffers[n] = torch.empty(b.shape, dtype=b.dtype, device=device)
 
@@ -56,15 +58,20 @@ def live_bytes(
     clips:int=1, # in the batch
 ) -> tuple[int,int,int]: # before a step: weights and what AdamW keeps; most during forward and backward; during the update
     "Bytes that a training step needs, from a step on tensors without numbers."
+    still,passing,update = _step_bytes(config, cfg, rows, text, clips)
+    return still, int(passing.max()), update
+
+def _step_bytes(config, cfg, rows, text, clips): # as `live_bytes`, but all moments of forward and backward
     four_bits,eight_bits = cfg.mode == 'qlora',cfg.optimizer == 'adamw8bit'
-    still,passing,trains,kernels,itemsize = _fake_step(config, replace(cfg, mode='lora' if four_bits else cfg.mode, optimizer='adamw'), rows, text, clips)
+    like = replace(cfg, mode='lora' if four_bits else cfg.mode, optimizer='adamw')
+    still,passing,trains,kernels,itemsize = _fake_step(config, like, rows, text, clips)
     moments = sum(n*(2 if eight_bits and n >= 4096 else 8) for n in trains)
     less,unpacked = (round(sum(kernels)*(itemsize-NF4_BYTES)),max(kernels)*itemsize) if four_bits else (0,0)
     return still+moments-less, passing+moments-less+unpacked, still+4*sum(trains)+moments-less
 
 @cache
 def _fake_step(config, cfg, rows, text, clips):
-    "Bytes before a step and most during it, without moments; numbers that train; numbers in kernels, and bytes of each."
+    "Bytes before a step and all through it, without what AdamW keeps; numbers that train; numbers in kernels, and bytes of each."
     wide = torch.float32 if cfg.dtype == 'fp32' else torch.bfloat16
     model = prepare_model(Dia(config, device='meta', dtype=wide), cfg)
     dia,C = getattr(model, 'get_base_model', lambda: model)(),config.codebooks
@@ -79,7 +86,7 @@ def _fake_step(config, cfg, rows, text, clips):
             logits = dia.decoder.logits_dense(hidden.flatten(0,1)[:256]).float()      # `head_loss` holds those of 256 rows at a time
             loss = torch.nn.functional.cross_entropy(logits.flatten(0,-2), audio.flatten(0,1)[:256].flatten()) + hidden.sum()
         loss.backward()
-    return still, live.peak, trains, kernels, wide.itemsize
+    return still, torch.tensor(live.trace), trains, kernels, wide.itemsize
 
 # %% ../nbs/13c_estimate.ipynb #253b0970
 CONTEXT = .8e9 # bytes that CUDA and its kernels take before anything is allocated; an assumption
@@ -92,20 +99,32 @@ def mean_clip(config:DiaConfig) -> tuple[int,int]: # rows, script bytes
 
 @dataclass(frozen=True)
 class Memory:
-    "Bytes that training needs, as a line over the audio rows of a batch."
+    "Bytes that training needs, as lines over the audio rows of a batch."
     still:float # before a step
     update:float # during the update: the same and gradients
-    fixed:float # at the peak of forward and backward, without rows
-    row:float # for each audio row, its share of script bytes included
+    lines:tuple[tuple[float,float],...] # moments of forward and backward: bytes without rows, and for each; the flattest first
 
     def at(self, rows:int, gpu:bool=True) -> float:
         "Bytes at the peak; `gpu` adds the context and the slack of a CUDA allocator."
-        plain = max(self.update, self.fixed + self.row*rows)
+        plain = max(self.update, *(fixed + row*rows for fixed,row in self.lines))
         return plain*SLACK + CONTEXT if gpu else plain
     def rows_in(self, gpu_gb:float) -> int: # `gpu_gb` in GiB, as printed on the card; 0 when nothing fits
         "Most audio rows of a batch."
         room = (gpu_gb*2**30 - CONTEXT)/SLACK
-        return max(0, int((room-self.fixed) // self.row)) if room >= self.update else 0
+        if room < max(self.update, self.lines[0][0]): return 0
+        return max(0, int(min((room-fixed)//row for fixed,row in self.lines if row)))
+    @property
+    def row(self) -> float:
+        "Bytes for each audio row of a large batch, its share of script bytes included."
+        return self.lines[-1][1]
+
+def _highest(fixed, row): # lines as two tensors -> those that are the highest at some number of rows
+    i,lines = int(fixed.argmax()),[]
+    while True:
+        lines.append((fixed[i].item(), row[i].item()))
+        steeper = row > row[i]
+        if not steeper.any(): return tuple(lines)
+        i = int(torch.where(steeper, (fixed[i]-fixed)/(row-row[i]), torch.inf).argmin()) # the first to overtake it
 
 def estimate_memory(
     config:DiaConfig,
@@ -114,9 +133,9 @@ def estimate_memory(
 ) -> Memory:
     "What training with `cfg` needs."
     (a,b),(rows,text) = clips,mean_clip(config)
-    (still,low,update),(_,high,_) = (live_bytes(config, cfg, rows, text, n) for n in clips)
-    row = (high-low)/((b-a)*rows)
-    return Memory(still, update, low-row*a*rows, row)
+    (still,low,update),(_,high,_) = (_step_bytes(config, cfg, rows, text, n) for n in clips)
+    row = (high-low).double()/((b-a)*rows)                               # for each moment of the step
+    return Memory(still, update, _highest(low-row*a*rows, row))
 
 # %% ../nbs/13c_estimate.ipynb #88fb0fa9
 def measure_memory(
@@ -151,8 +170,9 @@ def _stepper(config, cfg, rows, text, device, clips=1): # a function that takes 
     return take, model
 
 # %% ../nbs/13c_estimate.ipynb #a23006b4
-WAYS = {'QLoRA': dict(mode='qlora'), 'LoRA': dict(mode='lora'), 'decoder': dict(mode='decoder'), 'full, 8-bit AdamW': dict(mode='full', optimizer='adamw8bit'),
-        'full': dict(mode='full')} # ways to train, by settings of `TrainConfig`
+WAYS = { # ways to train, by settings of `TrainConfig`
+    'QLoRA': dict(mode='qlora'), 'LoRA': dict(mode='lora'), 'decoder': dict(mode='decoder'),
+    'full, 8-bit AdamW': dict(mode='full', optimizer='adamw8bit'), 'full': dict(mode='full')}
 
 def estimate_table(
     config:DiaConfig,
@@ -165,7 +185,8 @@ def estimate_table(
     for name,way in WAYS.items():
         for recompute in False,True:
             m = estimate_memory(config, replace(cfg, **way, recompute=recompute))
-            rows.append({'training':name, 'recompute':recompute, 'still (GB)':round(m.still/1e9, 1), 'one clip (GB)':round(m.at(clip)/1e9, 1),
+            rows.append({'training':name, 'recompute':recompute,
+                         'still (GB)':round(m.still/1e9, 1), 'one clip (GB)':round(m.at(clip)/1e9, 1),
                          **{f'rows in {g:g} GB':m.rows_in(g) for g in gpu_gb}})
     return rows
 
