@@ -69,7 +69,12 @@ def check_opening(name:str, path:Path):
            name, 'does not open with "# Title" and "> one sentence"')
 
 def check_pictures(name:str, path:Path):
-    for cell in cells(path):
+    "Who cannot see a picture can read what it shows."
+    for i,cell in enumerate(cells(path)):
+        if cell['cell_type'] == 'code':
+            drawn = any(k.startswith('image/') for out in cell.get('outputs', []) for k in out.get('data', {}))
+            expect(not drawn or re.search(r'^#\|\s*fig-alt:\s*"[^"\n]{20,}"$', text_of(cell['source']), re.M), name,
+                   f'cell {i} shows a picture and has no line #| fig-alt: "..." that says what it shows')
         if cell['cell_type'] != 'markdown': continue
         source = re.sub(r'```.*?```|`[^`\n]*`', '', text_of(cell['source']), flags=re.S)
         for alt,target in re.findall(r'!\[([^\]]*)\]\(([^)\s]*)', source):
@@ -144,7 +149,7 @@ def main():
         path = proc/name
         expect(path.exists(), name, 'was not processed')
         if not path.exists(): continue
-        check_outputs(name, path)
+        for check in check_outputs,check_pictures: check(name, path)
         page = files[name] = page_name(path, proc)
         body = BeautifulSoup(exporter.from_filename(str(path))[0], 'html.parser').find('main')
         pages[page] = {o['id'].lower() for o in body.find_all(id=True)}

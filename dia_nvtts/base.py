@@ -14,8 +14,8 @@ from collections.abc import Iterator,Sequence
 
 from .batch import corrupt_codes
 from .codec import Codec, encode_batch, load_codec
-from .synth import VOICES, Voice, draw_sentence, synthesize, write_sentence
-from .tags import encode_text, to_script
+from .synth import MIXES, VOICES, Voice, draw_events, draw_sentence, synthesize, write_sentence
+from .tags import EVENTS, KNOWN_TAGS, encode_text, find_tags, to_script
 from .model import Dia, DiaConfig
 from .checkpoint import save_dia
 from .files import atomic_path
@@ -34,6 +34,7 @@ def speech_pieces(
     codec:Codec,
     seed:int=0,
     held:bool=False, # sentences that the stand-in corpus keeps for `dev` and `test`?
+    tagged:float=0., # share of clips with tags in the script, any of `KNOWN_TAGS`, read aloud
     progress:bool=False, # show a bar
 ) -> list[Pieces]:
     "Random sentences without nonverbal sounds, spoken, encoded and cut at their words."
@@ -45,9 +46,12 @@ def speech_pieces(
                 words,commas = draw_sentence(rng, held, rng.random() < .03)
                 who,jitter = rng.integers(2),1+.01*rng.uniform(-1, 1, 2)
                 voice = VOICES['mf'[who]]
-                text = write_sentence(rng, words, commas)
-                sound = synthesize(text, Voice(voice.f0*jitter[0], voice.scale*jitter[1]), int(rng.integers(2**31)), codec.sample_rate)
-                said.append((to_script(text, speaker=('[S1]','[S2]')[who]).text, sound))
+                events = draw_events(rng, len(words), MIXES['even']) if rng.random() < tagged else ()
+                text = write_sentence(rng, words, commas, *events)
+                script = to_script(text, dict(zip(EVENTS, rng.permutation(KNOWN_TAGS))), ('[S1]','[S2]')[who]).text
+                aloud = script
+                for tag,a,b in reversed(find_tags(script)): aloud = aloud[:a]+''.join(filter(str.isalpha, tag))+aloud[b:] # letter by letter, one word
+                said.append((script, synthesize(aloud, Voice(voice.f0*jitter[0], voice.scale*jitter[1]), int(rng.integers(2**31)), codec.sample_rate)))
                 bar.update()
             for (script,sound),codes in zip(said, encode_batch(codec, [o.wave for _,o in said])):
                 out.append(cut_clip(script, codes, [(w, a) for w,a,_ in sound.words], codec.sample_rate/codec.hop))
@@ -90,7 +94,8 @@ class ReadingHead:
         shared = self.attention.q_proj.out_shape[0]//keys.shape[1]          # query heads to a key head
         scores = (x @ self.attention.q_proj.weight[:,self.head]) @ keys[:,self.head//shared].mT
         log_p = scores.masked_fill(~text_mask[:,None], -torch.inf).log_softmax(-1)
-        return -log_p.masked_fill(~want, -torch.inf)[want.any(-1)].logsumexp(-1).mean()
+        missed = -log_p.masked_fill(~want, -torch.inf)[want.any(-1)].logsumexp(-1)
+        return missed.mean() if len(missed) else scores.sum()*0             # a batch may have lost all its scripts
 
 # %% ../nbs/15a_base.ipynb #5626458e
 def base_steps(
@@ -121,14 +126,15 @@ def build_base(
     codec:Codec|None=None, # default the tiny one that ships
     clips:int=6000, # sentences that are spoken
     spliced:int=60000, # sentences made of their pieces
-    steps:int=13000, # 0.12 CPU seconds each
+    steps:int=18000, # 0.12 CPU seconds each
+    tagged:float=.5, # share of the sentences with tags, read aloud
     seed:int=0,
     progress:bool=True, # show bars
 ) -> dict: # what about.json holds: sizes, how made, validation
     "Train a tiny Dia on speech and save it in half precision; `load_dia` reads it."
     codec,config = codec or load_codec('tiny', 'cpu'),DiaConfig.tiny()
-    learn = splice_clips(speech_pieces(clips, codec, seed, False, progress), spliced, seed, jump=.3)
-    check = splice_clips(speech_pieces(200, codec, seed, True, progress), 200, seed, jump=0.)
+    learn = splice_clips(speech_pieces(clips, codec, seed, False, tagged, progress), spliced, seed, jump=.3)
+    check = splice_clips(speech_pieces(200, codec, seed, True, 0., progress), 200, seed, jump=0.)
     cfg = TrainConfig(model='random:tiny', mode='full', steps=steps, max_rows=1024, lr=4e-3, lr_end=.02, warmup=.05, uncond_p=.1, corrupt=.2,
                       dtype='fp32', seed=seed)
     model = prepare_model(Dia(config).reset_parameters(seed), cfg)
@@ -139,7 +145,7 @@ def build_base(
     model = model.half().float()                         # what is measured is what is stored
     found = validate(model, spliced_examples(check, config))
     save_dia(model.half(), out)
-    about = dict(made_by='dia_nvtts.base.build_base', codec=codec.id, clips=clips, spliced=spliced, steps=steps, seed=seed,
+    about = dict(made_by='dia_nvtts.base.build_base', codec=codec.id, clips=clips, tagged=tagged, spliced=spliced, steps=steps, seed=seed,
                  batch_rows=cfg.max_rows, parameters=sum(p.numel() for p in model.parameters()),
                  sha256=hashlib.sha256((Path(out)/'model.safetensors').read_bytes()).hexdigest(),
                  loss=round(found['loss'], 4), per_codebook=[round(o, 4) for o in found['per_codebook']], eos_accuracy=round(found['eos_accuracy'], 4))

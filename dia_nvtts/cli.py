@@ -520,7 +520,7 @@ def dia_build_assets(
     build_codec(folder, seed, part(2800, 4), part(1200, 16))
     told('codec', ('codec.safetensors',), began)
     began,codec = time.process_time(),load_codec(str(folder), 'cpu')
-    build_base(folder/'dia', codec, part(6000, 40), part(60000, 60), part(13000, 4), seed)
+    build_base(folder/'dia', codec, part(6000, 40), part(60000, 60), part(18000, 4), seed=seed)
     told('dia', ('dia/model.safetensors',), began)
     began = time.process_time()
     build_detector(folder, codec, part(1600, 60), part(2000, 4), seed, part(240, 20))
@@ -550,7 +550,7 @@ REAL_RUN = '''The same on the real corpus and model, with a GPU and the network:
 def dia_quickstart(
     out:str='quickstart', # folder for everything
     rows:str='demo', # size of the stand-in corpus: tiny, demo, or a number of rows
-    steps:int=1600, # of training
+    steps:int=2100, # of training
     scripts:int=180, # held-out scripts with tags to speak, and a third as many without
     splice:int=20000, # clips put together from pieces of the training clips
     seed:int=42, # of corpus, training and generation
@@ -568,14 +568,17 @@ def dia_quickstart(
     from dia_nvtts.report import training_report
     from dia_nvtts.train import TrainConfig, read_examples, train
     torch.set_num_threads(threads or min(2, os.cpu_count() or 1)) # matrices this small gain nothing from more
-    folder,seconds = claim_output(out, overwrite, resume),{}
-    data,run = folder/'processed_data',folder/'run'
+    folder = claim_output(out, overwrite, resume)
+    data,run,clock = folder/'processed_data',folder/'run',folder/'seconds.json'
+    seconds = json.loads(clock.read_text()) if clock.exists() else {}   # of the runs before, where this one goes on
     @contextmanager
     def stage(n, name, what):
         print(f'\n[{n}/5] {what}', flush=True)
         began = time.perf_counter()
-        yield
-        seconds[name] = round(time.perf_counter()-began, 1)
+        try: yield
+        finally:
+            seconds[name] = round(seconds.get(name, 0)+time.perf_counter()-began, 1)
+            with atomic_path(clock) as p: p.write_text(json.dumps(seconds))
         print(f'{name}: {seconds[name]:.0f} s, {sum(seconds.values()):.0f} s so far', flush=True)
     with stage(1, 'corpus', 'a stand-in corpus with the columns of NonverbalTTS, and its scripts'):
         print(preprocess('synthetic', data, seed=seed, size=int(rows) if rows.isdigit() else rows, speaker='gender', resume=True))
@@ -584,7 +587,7 @@ def dia_quickstart(
         encode_clips(data, codec)
     with stage(3, 'training', 'a LoRA adapter for a tiny Dia'):
         cfg = TrainConfig(model='tiny', data=str(data), out=str(run), steps=steps, max_rows=1536, lr=4e-3, lr_end=.02, warmup=.05, rank=32, alpha=64.,
-                          targets=ADAPTED, first_codebook=1., corrupt=.2, splice=splice, splice_by='tag', splice_jump=.4, splice_tags=.5,
+                          targets=ADAPTED, first_codebook=1., corrupt=.5, splice=splice, splice_by='tag', splice_jump=.4, splice_tags=.5, splice_typical=.3,
                           times=str(data/'synthetic'/'events.jsonl'), valid_every=max(1, steps//5), save_every=max(1, steps//10), dtype='fp32', seed=seed)
         train(cfg, resume=run.exists())
     with stage(4, 'speaking and listening', 'held-out scripts, spoken before and after'):

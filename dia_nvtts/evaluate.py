@@ -649,12 +649,12 @@ class EvalReport:
             short = {v:self.summary(v) for v in self.voices}
             value = lambda o,k: o[k] if k in ('n','plain') else _say(o[k], o['intervals'].get(k))
             r.heading('In short').add(
-                f'What {name} heard. In place: within {self.near} s of where the script has it. Small: 95 % bootstrap intervals over scripts; '
+                f'What the detector {name!r} heard. In place: within {self.near} s of where the script has it. Small: 95 % bootstrap intervals over scripts; '
                 'one that has no width says that all scripts agreed, not that the next one will.' if name
                 else 'No detector was available: whether the tags are heard where they stand is for the ear to say.',
                 table([{'measure':_wrap(said), **{v:value(o, k) for v,o in short.items()}} for k,said in _NAMES.items()]))
         for k in (k for k,v in self.detectors.items() if v['available'] and self.scripts):
-            r.heading(f'Tags, heard by {k}').add(f'{self.detectors[k]["note"]}.' if self.detectors[k]['note'] else None,
+            r.heading(f'Tags, heard by the detector {k!r}').add(f'{self.detectors[k]["note"]}.' if self.detectors[k]['note'] else None,
                 table(self.tag_rows(k), 'Recall: share of requests that were heard at all; off by: between the middles of request and sound; '
                                         f'each: heard in {", ".join(self.voices)}'),
                 *(self.confusion_table(v, k) for v in labels))
@@ -687,7 +687,7 @@ class EvalReport:
                 table(_turned(self.sound_rows(), 'voice')))
             r.heading('Beside the paper').add(
                 f'Table 8 of NonverbalTTS: CosyVoice-300M, 359 test clips, voices cloned from a prompt. Here: {len(self.scripts)} scripts, '
-                f'{name or "no detector"} as the listener. J compares the labels heard in a generated sound with those heard in its '
+                f'{f"the detector {name!r}" if name else "no detector"} as the listener. J compares the labels heard in a generated sound with those heard in its '
                 'recording; rows are not comparable unless corpus, '
                 'listener and prompt are the same, and a tag that few clips have says little.',
                 table(self.paper_rows()))
@@ -712,16 +712,16 @@ class EvalReport:
         return Path(path)
 
 # %% ../nbs/12_evaluate.ipynb #910b8e41
-def _borrow(examples, n, plain=0): # n held-out clips with tags, each tag as often as can be, and some without
-    spread = lambda o,n: [o[i*len(o)//n] for i in range(n)] if len(o)>n else o
-    tagged,others = ([i for i in range(len(examples)) if examples.tagged[i]==t] for t in (True,False))
-    order,heard,left = [],Counter(),list(tagged)
+def _borrow(examples, n, plain=0, seed=0): # n held-out clips with tags, each tag as often as can be, and some without
+    mixed = random.Random(seed).sample(range(len(examples)), len(examples))              # not the first speakers alone
+    left,others = ([i for i in mixed if examples.tagged[i]==t] for t in (True,False))
+    order,heard = [],Counter()
     while left and len(order) < n:                       # next, a clip of the tag that was taken least so far, alone if it can be
         i = min(left, key=lambda i: (min(heard[t] for t in examples.tags[i] or ('',)), len(examples.tags[i])))
         left.remove(i)
         order.append(i)
         heard.update(examples.tags[i] or ('',))
-    order += spread(others, n-len(order)+plain)
+    order += others[:n-len(order)+plain]
     return [(decode_text(examples.texts[i]), torch.as_tensor(examples.codes[examples.where[i]])) for i in order]
 
 def _ready(load, given, *more): # -> what it loads or None, name, None or a line that says why not
@@ -758,7 +758,7 @@ def evaluate(
     if isinstance(scripts, int):
         if examples is None:
             raise ValueError(f'got scripts={scripts} and no examples to take them from: give scripts or examples')
-        borrowed = _borrow(examples, scripts, scripts//2 if plain is None else plain)
+        borrowed = _borrow(examples, scripts, scripts//2 if plain is None else plain, seed)
         scripts,originals = [s for s,_ in borrowed],[c for _,c in borrowed]
     if not (expected is None or callable(expected)) and len(expected) != len(scripts):
         raise ValueError(f'got expected events of {len(expected)} scripts: expected {len(scripts)}, one list for each')
@@ -812,7 +812,7 @@ def evaluate(
     known = {}
     if not isinstance(calibration, int): known['as given'] = list(calibration)
     elif calibration and examples is not None and len(examples)>1 and (expected is None or callable(expected)):
-        borrowed = [(s,decode_codes(codec, c).numpy()) for s,c in _borrow(examples, calibration, calibration//4)]
+        borrowed = [(s,decode_codes(codec, c).numpy()) for s,c in _borrow(examples, calibration, calibration//4, seed)]
         known['held-out clips, through the codec'] = [Recording(w, sr, s, tuple(place(0, s, len(w)/sr))) for s,w in borrowed]
     found = {k:{of:calibrate(ear, o, near) for of,o in known.items() if len(o)>1} for k,ear in ears.items()}
     if calibration and 'shipped' in found:

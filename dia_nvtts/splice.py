@@ -97,16 +97,22 @@ def splice_clips(
     groups:Sequence|None=None, # clips of a group are said by one voice; default by speaker tag
     avoid:Collection[tuple[str,...]]=(), # sentences that must not be made, see `words_of`
     to_tags:float|None=None, # chance that a jump goes to a tag, where the voice has one, else to a word; None: anywhere
+    typical:float=1., # share of the recordings of a word or sound that is used, those nearest to its median length
 ) -> list[Spliced]:
     "New clips, as long as the old ones, from their pieces."
     if not clips: raise ValueError('got no clips to splice: expected some whose times are known')
     if not 0 <= jump <= 1: raise ValueError(f'jump is {jump}: expected 0 to 1')
+    if not 0 < typical <= 1: raise ValueError(f'typical is {typical}: expected above 0, to 1')
     groups = [c.voice for c in clips] if groups is None else [(g, c.voice) for g,c in zip(groups, clips)]
     members,places,said,avoid = {},{},{},set(avoid)
     for c,g in zip(clips, groups):
         members.setdefault(g, []).append(c)
         for at,token in enumerate(c.tokens): places.setdefault((g, token[0]=='('), []).append((c, at))
         for text,codes in zip(c.texts, c.codes): said.setdefault((g, text.lower()), []).append((text, codes))
+    for key,all_said in said.items():
+        middle = sorted(len(c) for _,c in all_said)[len(all_said)//2]
+        near = sorted(range(len(all_said)), key=lambda i: abs(len(all_said[i][1])-middle))[:max(1, round(typical*len(all_said)))]
+        said[key] = [all_said[i] for i in sorted(near)]
     rng,out,refused = np.random.default_rng([seed, 7]),[],0
     pick = lambda o: o[int(rng.integers(len(o)))]
     while len(out) < n:

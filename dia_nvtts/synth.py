@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['FRAME', 'VOWELS', 'SONORANTS', 'NOISES', 'LEXICON', 'VOICES', 'SOUNDS', 'MIXES', 'BROKEN', 'COLUMNS', 'SIZES',
            'Voice', 'event_sound', 'plot_spectrogram', 'Sound', 'tag_emoji', 'synthesize', 'held_out', 'draw_sentence',
-           'write_sentence', 'wav_bytes', 'corpus_sizes', 'make_corpus']
+           'draw_events', 'write_sentence', 'wav_bytes', 'corpus_sizes', 'make_corpus']
 
 # %% ../nbs/01a_synth.ipynb #4395cad3
 import io, json, re, struct, zlib
@@ -319,12 +319,19 @@ MIXES = { # weight of each event: as the corpus has them, flattened a little, or
     'corpus': {'🌬': 60, '🤣': 15, '👃': 6, '😷': 5, '🗣': 4, '😤': 4, '😖': 3, '🤧': 1, '😴': 1, '🐖': 1},
     'even': dict.fromkeys(EVENTS, 10)}
 
-def _draw_events(rng, mix):
+def draw_events(
+    rng:np.random.Generator,
+    words:int, # in the sentence, from 2
+    mix:dict, # of `MIXES`
+) -> tuple[list,list]: # bare emoji, and before which word each of them stands
     "No event (22 %), one (most), or two or three."
-    if rng.random()<.22: return []
+    if rng.random()<.22: return [], []
     p = np.array([*mix.values()], float)
     n = rng.choice([1, 2, 3], p=[.72, .22, .06])
-    return [list(mix)[i] for i in rng.choice(len(mix), n, p=p/p.sum())]
+    events = [list(mix)[i] for i in rng.choice(len(mix), n, p=p/p.sum())]
+    places = sorted(int(rng.choice([0, words, rng.integers(1, words)], p=[.25, .3, .45])) for _ in events)
+    if len(events)>1 and rng.random()<.2: events[1],places[1] = events[0],places[0] # the same one twice
+    return events, places
 
 def write_sentence(
     rng:np.random.Generator,
@@ -420,9 +427,7 @@ def _row(rng, split, n, speakers, mix):
     speaker,gender,voice = speakers[ex][rng.integers(len(speakers[ex]))]
     emotion = list(_EMOTIONS)[rng.choice(len(_EMOTIONS), p=np.array([*_EMOTIONS.values()])/sum(_EMOTIONS.values()))]
     words,commas = draw_sentence(rng, split in ('dev', 'test'), rng.random()<.03)
-    events = _draw_events(rng, mix)
-    places = sorted(int(rng.choice([0, len(words), rng.integers(1, len(words))], p=[.25, .3, .45])) for _ in events)
-    if len(events)>1 and rng.random()<.2: events[1],places[1] = events[0],places[0] # the same one twice
+    events,places = draw_events(rng, len(words), mix)
     text = write_sentence(rng, words, commas, events, places)
     sr = 48000 if ex else 16000
     sound = synthesize(text, voice, seed=int(rng.integers(2**31)), sample_rate=sr)

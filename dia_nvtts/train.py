@@ -89,6 +89,7 @@ class TrainConfig:
     splice:int=0 # clips to put together from pieces of the training clips, see the page Splice; helps where order is scarce
     splice_jump:float=.5 # chance that the next piece comes from another sentence
     splice_tags:float=.5 # chance that it is a tag, where the voice has one; about half where tags are to be learnt
+    splice_typical:float=1. # share of the recordings of a word or tag that is used, those nearest to its median length
     splice_by:str='speaker' # whose pieces go together: those of a `speaker`, or of all that share a `tag`, [S1] or [S2]
     times:str='' # when words and sounds begin, for `splice`; default times.jsonl inside `data`
     prompt_p:float=0. # chance of a clip to begin with a prompt that is given and not scored
@@ -119,7 +120,7 @@ class TrainConfig:
             if getattr(self, name) < 1: raise ValueError(f'{name} is {getattr(self, name)}: expected at least 1')
         for name in ('lr','clip','alpha'):
             if not getattr(self, name) > 0: raise ValueError(f'{name} is {getattr(self, name)}: expected more than 0')
-        for name in ('uncond_p','corrupt','dropout','warmup','lr_end','balance','prompt_p','splice_jump','splice_tags'):
+        for name in ('uncond_p','corrupt','dropout','warmup','lr_end','balance','prompt_p','splice_jump','splice_tags','splice_typical'):
             if not 0 <= getattr(self, name) <= 1: raise ValueError(f'{name} is {getattr(self, name)}: expected 0 to 1')
         if self.splice < 0: raise ValueError(f'splice is {self.splice}: expected a number of clips, or 0')
         if not self.spike > 1: raise ValueError(f'spike is {self.spike}: expected more than 1')
@@ -520,7 +521,7 @@ def add_spliced(
     if not cuts: raise ValueError(f'none of {len(examples)} clips can be cut: {"; ".join(uncut)}')
     others = clips.keys()-set(examples.ids)
     avoid = {words_of([t for t,_ in script_tokens(clips[o].text)]) for o in others}
-    new = splice_clips(cuts, cfg.splice, cfg.seed, cfg.splice_jump, groups, avoid, cfg.splice_tags)
+    new = splice_clips(cuts, cfg.splice, cfg.seed, cfg.splice_jump, groups, avoid, cfg.splice_tags, cfg.splice_typical)
     held = sum(words_of(o.tokens) in avoid for o in new)
     if held: raise RuntimeError(f'{held} spliced clips say a sentence that is held out: this is a fault of splice_clips')
     print(f'{len(new)} clips spliced from the pieces of {len(cuts)}, none of them one of {len(avoid)} sentences held out'
