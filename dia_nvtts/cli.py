@@ -550,7 +550,7 @@ REAL_RUN = '''The same on the real corpus and model, with a GPU and the network:
 def dia_quickstart(
     out:str='quickstart', # folder for everything
     rows:str='demo', # size of the stand-in corpus: tiny, demo, or a number of rows
-    steps:int=2100, # of training
+    steps:int=2200, # of training
     scripts:int=180, # held-out scripts with tags to speak, and a third as many without
     splice:int=20000, # clips put together from pieces of the training clips
     seed:int=42, # of corpus, training and generation
@@ -587,7 +587,7 @@ def dia_quickstart(
         encode_clips(data, codec)
     with stage(3, 'training', 'a LoRA adapter for a tiny Dia'):
         cfg = TrainConfig(model='tiny', data=str(data), out=str(run), steps=steps, max_rows=1536, lr=4e-3, lr_end=.02, warmup=.05, rank=32, alpha=64.,
-                          targets=ADAPTED, first_codebook=1., corrupt=.5, splice=splice, splice_by='tag', splice_jump=.4, splice_tags=.5, splice_typical=.3,
+                          targets=ADAPTED, first_codebook=1., uncond_p=0., corrupt=.5, splice=splice, splice_by='tag', splice_jump=.4, splice_tags=.5, splice_typical=.3,
                           times=str(data/'synthetic'/'events.jsonl'), valid_every=max(1, steps//5), save_every=max(1, steps//10), dtype='fp32', seed=seed)
         train(cfg, resume=run.exists())
     with stage(4, 'speaking and listening', 'held-out scripts, spoken before and after'):
