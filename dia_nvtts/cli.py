@@ -550,7 +550,7 @@ REAL_RUN = '''The same on the real corpus and model, with a GPU and the network:
 def dia_quickstart(
     out:str='quickstart', # folder for everything
     rows:str='demo', # size of the stand-in corpus: tiny, demo, or a number of rows
-    steps:int=2200, # of training
+    steps:int=2000, # of training
     scripts:int=180, # held-out scripts with tags to speak, and a third as many without
     splice:int=20000, # clips put together from pieces of the training clips
     seed:int=42, # of corpus, training and generation
