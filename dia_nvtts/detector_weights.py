@@ -38,7 +38,7 @@ def make_tapes(
             waves.append(np.zeros(TAPE, np.float32))
             labels.append(np.zeros(1+TAPE//HOP, np.int64))
             at = int(rng.uniform(0, .5)*RATE)
-        waves[-1][at:at+len(r.wave)] = r.wave*np.float32(math.exp(rng.uniform(-1.1, .9)))                  # a third to two and a half times as loud
+        waves[-1][at:at+len(r.wave)] = r.wave*np.float32(math.exp(rng.uniform(-1.1, .9))) # a third to two and a half times as loud
         for tag,a,b in r.events: labels[-1][round((at+a*RATE)/HOP):round((at+b*RATE)/HOP)] = classes[tag]
         at += len(r.wave)+int(rng.uniform(.1, 1)*RATE)
     return torch.from_numpy(np.stack(waves)).clamp(-1, 1),torch.from_numpy(np.stack(labels))
@@ -125,6 +125,7 @@ def build_detector(
     for loss in bar: bar.set_postfix(loss=f'{loss:.3f}', refresh=False)
     net = net.half().float()                                                # what is measured is what is stored
     metrics = measure_detector(StandInDetector(net, kinds, profile='paper'), codec, measured)
-    save_detector(net, out, kinds, torch.float16, made=dict(by='dia_nvtts.detector_weights.build_detector', recordings=recordings, steps=steps, seed=seed,
-                  codec=codec.id, sound='computed by dia_nvtts.synth, no recordings of people'), metrics=metrics)
+    made = dict(by='dia_nvtts.detector_weights.build_detector', recordings=recordings, steps=steps, seed=seed,
+                codec=codec.id, sound='computed by dia_nvtts.synth, no recordings of people')
+    save_detector(net, out, kinds, torch.float16, made=made, metrics=metrics)
     return metrics
