@@ -6,21 +6,24 @@
 __all__ = ['TAG_MEASURES', 'ADAPTED', 'REAL_RUN', 'command', 'dia_preprocess', 'dia_encode', 'verify_step', 'dia_verify',
            'dia_estimate', 'with_options', 'codec_for', 'listeners_for', 'dia_train', 'put_adapters', 'read_lines',
            'clean_script', 'dia_generate', 'dia_evaluate', 'print_summary', 'dia_export', 'dia_benchmark',
-           'dia_build_assets', 'dia_doctor', 'dia_quickstart']
+           'dia_build_assets', 'dia_doctor', 'check_apart', 'dia_quickstart']
 
 # %% ../nbs/14_cli.ipynb #4120fe69
 import argparse
 import json
 import math
 import os
+import re
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import contextmanager
 from dataclasses import asdict
 from functools import wraps
 from pathlib import Path
 
 from .files import atomic_path, claim_output
+from .tags import strip_tags
 
 from fastcore.script import anno_parser, call_parse
 
@@ -536,6 +539,18 @@ def dia_doctor():
     print(report(examine()))
 
 # %% ../nbs/14_cli.ipynb #da70138b
+def check_apart(
+    clips:Sequence, # of `Clip`
+    split:str='test',
+) -> int: # sentences of the split; raises ValueError where one of them, or of its speakers, is in `train` too
+    "Check that what a split will ask was not learnt."
+    words = lambda c: ' '.join(re.findall(r"[^\W_]+(?:'[^\W_]+)*", strip_tags(c.text).lower().replace('’', "'")))
+    for what,of in ('speakers', lambda c: c.speaker_id),('sentences', words):
+        learnt,asked = ({of(c) for c in clips if c.split == o}-{None} for o in ('train', split))
+        if both := learnt & asked:
+            raise ValueError(f'{len(both)} of {len(asked)} {what} of {split} are in train too, such as {min(both)!r}: take them out of one of the two')
+    return len(asked)
+
 ADAPTED = r'.*\.(q_proj|k_proj|v_proj|o_proj|wi_fused|wo|logits_dense)' # in the quickstart: every projection, the head's too
 REAL_RUN = '''The same on the real corpus and model, with a GPU and the network:
   dia_preprocess --source deepvk/NonverbalTTS
@@ -552,7 +567,6 @@ def dia_quickstart(
     rows:str='demo', # size of the stand-in corpus: tiny, demo, or a number of rows
     steps:int=2000, # of training
     scripts:int=180, # held-out scripts with tags to speak, and a third as many without
-    splice:int=20000, # clips put together from pieces of the training clips
     seed:int=42, # of corpus, training and generation
     threads:int=0, # of torch; default 2 where there are as many cores
     overwrite:bool=False, # start over in a folder that is not empty
@@ -562,7 +576,7 @@ def dia_quickstart(
     import torch
     from dia_nvtts.checkpoint import load_dia, read_config
     from dia_nvtts.codec import encode_clips, load_codec
-    from dia_nvtts.corpus import preprocess
+    from dia_nvtts.corpus import preprocess, read_processed
     from dia_nvtts.evaluate import evaluate, stand_in_events
     from dia_nvtts.lora import load_adapter
     from dia_nvtts.report import training_report
@@ -582,13 +596,14 @@ def dia_quickstart(
         print(f'{name}: {seconds[name]:.0f} s, {sum(seconds.values()):.0f} s so far', flush=True)
     with stage(1, 'corpus', 'a stand-in corpus with the columns of NonverbalTTS, and its scripts'):
         print(preprocess('synthetic', data, seed=seed, size=int(rows) if rows.isdigit() else rows, speaker='gender', resume=True))
+        print(f'none of the {check_apart(read_processed(data))} sentences kept for the end, and none of their speakers, is in training')
     with stage(2, 'codes', 'codes of its audio, by a tiny DAC'):
         codec = load_codec('tiny', 'cpu')
         encode_clips(data, codec)
     with stage(3, 'training', 'a LoRA adapter for a tiny Dia'):
-        cfg = TrainConfig(model='tiny', data=str(data), out=str(run), steps=steps, max_rows=1536, lr=4e-3, lr_end=.02, warmup=.05, rank=32, alpha=64.,
-                          targets=ADAPTED, first_codebook=1., uncond_p=0., corrupt=.5, splice=splice, splice_by='tag', splice_jump=.4, splice_tags=.5, splice_typical=.3,
-                          times=str(data/'synthetic'/'events.jsonl'), valid_every=max(1, steps//5), save_every=max(1, steps//10), dtype='fp32', seed=seed)
+        cfg = TrainConfig(model='tiny', data=str(data), out=str(run), steps=steps, max_rows=1536, lr=4e-3, lr_end=.02, warmup=.05,
+                          rank=32, alpha=64., targets=ADAPTED, first_codebook=1., uncond_p=0., corrupt=.5, dtype='fp32', seed=seed,
+                          valid_every=max(1, steps//5), save_every=max(1, steps//10))
         train(cfg, resume=run.exists())
     with stage(4, 'speaking and listening', 'held-out scripts, spoken before and after'):
         held_out = read_examples(data, '', read_config('tiny'), 'test')

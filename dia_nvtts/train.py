@@ -6,21 +6,18 @@
 __all__ = ['FALLS', 'SAMPLE_SCRIPTS', 'TrainConfig', 'Examples', 'lr_at', 'compute_dtype', 'prepare_model', 'trained_weights',
            'make_optimizer', 'make_scaler', 'check_installed', 'Part', 'epoch_batches', 'count_steps', 'plan_steps',
            'make_batches', 'StepResult', 'new_accelerator', 'advise_on_memory', 'training_steps', 'validate',
-           'save_checkpoint', 'load_checkpoint', 'find_codes', 'read_examples', 'add_spliced', 'is_better', 'is_spike',
-           'RunResult', 'peak_memory', 'Journal', 'versions', 'read_scripts', 'write_samples', 'fit', 'save_weights',
-           'train']
+           'save_checkpoint', 'load_checkpoint', 'find_codes', 'read_examples', 'is_better', 'is_spike', 'RunResult',
+           'peak_memory', 'Journal', 'versions', 'read_scripts', 'write_samples', 'fit', 'save_weights', 'train']
 
 # %% ../nbs/10_train.ipynb #4ec28f17
 import hashlib
 import json
 import math
-import re
 import resource
 import shutil
 import statistics
 import sys
 import time
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import asdict, dataclass
@@ -40,7 +37,6 @@ from .loss import LossParts, head_loss
 from .lora import add_lora, quantize_base, save_adapter, select_trainable
 from .model import Dia, DiaConfig
 from .report import live_losses, training_report, write_sounds
-from .splice import cut_clip, read_times, script_tokens, splice_clips, words_of
 
 import torch
 from accelerate import Accelerator
@@ -86,12 +82,6 @@ class TrainConfig:
     clip:float=1. # largest norm of the gradient
     uncond_p:float=.1 # chance of a clip to lose its script, for guidance
     corrupt:float=0. # largest share of a clip's input codes replaced by random ones; .1 to .2 helps where data is scarce
-    splice:int=0 # clips to put together from pieces of the training clips, see the page Splice; helps where order is scarce
-    splice_jump:float=.5 # chance that the next piece comes from another sentence
-    splice_tags:float=.5 # chance that it is a tag, where the voice has one; about half where tags are to be learnt
-    splice_typical:float=1. # share of the recordings of a word or tag that is used, those nearest to its median length
-    splice_by:str='speaker' # whose pieces go together: those of a `speaker`, or of all that share a `tag`, [S1] or [S2]
-    times:str='' # when words and sounds begin, for `splice`; default times.jsonl inside `data`
     prompt_p:float=0. # chance of a clip to begin with a prompt that is given and not scored
     prompt_frames:int=258 # longest such prompt, never more than half a clip; 86 frames are a second
     first_codebook:float=4. # weight of codebook 0 in the loss; the others weigh 1
@@ -112,17 +102,15 @@ class TrainConfig:
 
     def __post_init__(self):
         for name,ok in (('mode', ('lora','qlora','full','decoder')), ('schedule', ('cosine','constant')),
-                        ('dtype', ('auto','bf16','fp16','fp32')), ('optimizer', ('adamw','adamw8bit')),
-                        ('splice_by', ('speaker','tag'))):
+                        ('dtype', ('auto','bf16','fp16','fp32')), ('optimizer', ('adamw','adamw8bit'))):
             if getattr(self, name) not in ok: raise ValueError(f'{name} is {getattr(self, name)!r}: expected one of {", ".join(ok)}')
         for name in ('rank','max_rows','max_bytes','batches_per_step','valid_every','save_every','keep_last','patience','most_repeats',
                      'prompt_frames'):
             if getattr(self, name) < 1: raise ValueError(f'{name} is {getattr(self, name)}: expected at least 1')
         for name in ('lr','clip','alpha'):
             if not getattr(self, name) > 0: raise ValueError(f'{name} is {getattr(self, name)}: expected more than 0')
-        for name in ('uncond_p','corrupt','dropout','warmup','lr_end','balance','prompt_p','splice_jump','splice_tags','splice_typical'):
+        for name in ('uncond_p','corrupt','dropout','warmup','lr_end','balance','prompt_p'):
             if not 0 <= getattr(self, name) <= 1: raise ValueError(f'{name} is {getattr(self, name)}: expected 0 to 1')
-        if self.splice < 0: raise ValueError(f'splice is {self.splice}: expected a number of clips, or 0')
         if not self.spike > 1: raise ValueError(f'spike is {self.spike}: expected more than 1')
         if self.steps < 1 and not self.epochs > 0: raise ValueError('got neither steps nor epochs: expected one above 0')
         if self.whole and 'lora' not in self.mode:
@@ -506,32 +494,6 @@ def read_examples(
     examples.left_out |= {c.id:cache.rejects[c.id] for c in clips if c.split in names and c.id in cache.rejects}
     return examples
 
-def add_spliced(
-    examples:Examples, # the training clips, from `read_examples`
-    cfg:TrainConfig,
-) -> Examples: # the same and `cfg.splice` more, which hold no sentence of the other clips in `cfg.data`
-    "Put new clips together from pieces of the training clips."
-    cache,clips = read_codes(find_codes(cfg.data, cfg.codes)),{c.id:c for c in read_processed(cfg.data)}
-    times,rate = read_times(cfg.times or Path(cfg.data)/'times.jsonl'),cache.codec['sample_rate']/cache.codec['hop']
-    cuts,groups,uncut = [],[],Counter()
-    for id in examples.ids:
-        try: cuts.append(cut_clip(clips[id].text, cache[id].short(), times.get(id, ()), rate))
-        except ValueError as e: uncut[re.sub(r'\d+|\'[^\']*\'|\[.*\]', '…', str(e))] += 1
-        else: groups.append(clips[id].speaker_id if cfg.splice_by == 'speaker' else None)
-    if not cuts: raise ValueError(f'none of {len(examples)} clips can be cut: {"; ".join(uncut)}')
-    others = clips.keys()-set(examples.ids)
-    avoid = {words_of([t for t,_ in script_tokens(clips[o].text)]) for o in others}
-    new = splice_clips(cuts, cfg.splice, cfg.seed, cfg.splice_jump, groups, avoid, cfg.splice_tags, cfg.splice_typical)
-    held = sum(words_of(o.tokens) in avoid for o in new)
-    if held: raise RuntimeError(f'{held} spliced clips say a sentence that is held out: this is a fault of splice_clips')
-    print(f'{len(new)} clips spliced from the pieces of {len(cuts)}, none of them one of {len(avoid)} sentences held out'
-          + ''.join(f'; {n} left whole: {why}' for why,n in uncut.most_common()))
-    tagged = lambda tokens: tuple(t for t in tokens if t[0] == '(')
-    return Examples(examples.ids + [f'spliced-{i}' for i in range(len(new))], examples.texts + [encode_text(o.script) for o in new],
-                    [cache[i].short() for i in examples.ids] + [o.codes for o in new],
-                    examples.frames(range(len(examples))) + [len(o.codes) for o in new],
-                    examples.config, tags=examples.tags + [tagged(o.tokens) for o in new])
-
 # %% ../nbs/10_train.ipynb #a5dc82ff
 FALLS = ('loss','tagged','untagged','false_events','wer','cer') # what is better when it is less
 
@@ -752,6 +714,5 @@ def train(
     check_installed(cfg)
     config = read_config(cfg.model)
     examples = {o:read_examples(cfg.data, cfg.codes, config, getattr(cfg, o)) for o in ('train_splits','valid_split')}
-    if cfg.splice: examples['train_splits'] = add_spliced(examples['train_splits'], cfg)
     base = load_dia(cfg.model, dtype=compute_dtype(cfg, new_accelerator(cfg).device))
     return fit(base, *examples.values(), cfg, overwrite, resume, on_valid, progress, speak)
