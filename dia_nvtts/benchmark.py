@@ -160,7 +160,8 @@ def step_flops(
     passes = 2 if r else 1
     cost = lambda l: sum(2*passes*a*b + 6*r*(a+b) for a,b in l)
     head = 2*passes*d.hidden_size*d.num_channels*d.vocab_size
-    wide_e,wide_d,wide_x = e.num_attention_heads*e.head_dim,d.num_attention_heads*d.head_dim,d.cross_num_attention_heads*d.cross_head_dim
+    wide_e,wide_d = e.num_attention_heads*e.head_dim,d.num_attention_heads*d.head_dim
+    wide_x = d.cross_num_attention_heads*d.cross_head_dim
     pairs = lambda S,T: (S*S*wide_e*e.num_hidden_layers + (T*T/2*wide_d + T*S*wide_x)*d.num_hidden_layers)
     attention = lambda S,T: pairs(S,T)*2*(6 if r else 2)        # two products forward, four back
     return float(sum(S*cost(text) + T*(cost(rows)+head) + attention(S,T) for S,T in clips))
@@ -304,13 +305,15 @@ def compare_epoch(
     work = [[sum(lengths[i][1] for o in r for i in o)*config.codebooks for r in s] for s in samples]
     prepared = {'transformers + PEFT':[[hf_inputs(make(o), config) for o in r] for r in samples[0]],
                 'dia_nvtts':[[make(o) for o in r] for r in samples[1]]}
-    run = {'transformers + PEFT': lambda r: [take_step(theirs, their_loss, o, b) for o in prepared['transformers + PEFT'][r]] and None,
+    run = {'transformers + PEFT': lambda r: [take_step(theirs, their_loss, o, b)
+                                             for o in prepared['transformers + PEFT'][r]] and None,
            'dia_nvtts': lambda r: [take_step(ours, our_loss, o, a) for o in prepared['dia_nvtts'][r]] and None}
     seconds,_ = take_turns(run, rounds, progress=progress)
     rate = matmul_rate(config, dtype)
     need = [[sum(step_flops(config, [(lengths[i][0],rows[i]) for i in o]) for o in r)/rate for r in s] for s in samples]
     return _against([_row('epoch, LoRA steps', who, size, work[k], seconds[who], loss=losses[k],
-                          floor=round(sum(need[k])/sum(seconds[who]), 3), padding=padding_share((random_8,like)[k], lengths, config)['rows'])
+                          floor=round(sum(need[k])/sum(seconds[who]), 3),
+                          padding=padding_share((random_8,like)[k], lengths, config)['rows'])
                      for k,who in enumerate(seconds)])
 
 # %% ../nbs/benchmarks.ipynb #d8529d72
@@ -334,9 +337,10 @@ def compare_generation(
     def hf(r, cache):
         torch.manual_seed(r)
         out = theirs.generate(input_ids=ids, attention_mask=torch.ones_like(ids), decoder_input_ids=start,
-                              decoder_attention_mask=torch.ones(start.shape[:2], dtype=torch.long), max_new_tokens=rows-1, do_sample=True,
-                              guidance_scale=3., temperature=1.2, top_p=.95, top_k=45, cache_implementation=cache,
-                              eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id, bos_token_id=config.bos_token_id)
+                              decoder_attention_mask=torch.ones(start.shape[:2], dtype=torch.long), max_new_tokens=rows-1,
+                              do_sample=True, guidance_scale=3., temperature=1.2, top_p=.95, top_k=45, cache_implementation=cache,
+                              eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id,
+                              bos_token_id=config.bos_token_id)
         return scripts*(out.shape[1]-1)
     def own(r):
         codes = generate_codes(ours, texts, guidance=3., temperature=1.2, top_p=.95, top_k=45, max_rows=rows, seed=r)
@@ -425,8 +429,9 @@ def benchmark_table(
     "The rows as a table to read."
     head = '| case | who | CPU s | codes or rows a s (low–high) | ratio | of the floor | loss | KiB kept a row | peak GiB |'
     cell = lambda o,k,form: format(o[k], form) if o.get(k) is not None else ''    # what a row has not is left empty
-    forms = dict(cpu_s='.3f', rate=',.0f', low=',.0f', high=',.0f', ratio='.2f', floor='.0%', loss='.4f', kept_kib=',.0f', peak_gb='.1f')
+    forms = dict(cpu_s='.3f', rate=',.0f', low=',.0f', high=',.0f', ratio='.2f', floor='.0%', loss='.4f',
+                 kept_kib=',.0f', peak_gb='.1f')
     text = [{k:cell(o, k, form) for k,form in forms.items()} for o in rows]
-    lines = [f'| {o["case"]} | {o["who"]} | {t["cpu_s"]} | {t["rate"]} ({t["low"]}–{t["high"]}) | {t["ratio"]} | {t["floor"]} | {t["loss"]} | '
-             f'{t["kept_kib"]} | {t["peak_gb"]} |' for o,t in zip(rows, text)]
+    lines = [f'| {o["case"]} | {o["who"]} | {t["cpu_s"]} | {t["rate"]} ({t["low"]}–{t["high"]}) | {t["ratio"]} | {t["floor"]} | '
+             f'{t["loss"]} | {t["kept_kib"]} | {t["peak_gb"]} |' for o,t in zip(rows, text)]
     return '\n'.join([head, '|---'*9 + '|', *lines])

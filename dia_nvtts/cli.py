@@ -35,7 +35,8 @@ def command(f):
         try: return f(*args, **kw)
         except (ValueError, OSError, KeyboardInterrupt) as e:
             if os.environ.get('DIA_TRACEBACK'): raise
-            said = 'interrupted: started again with --resume, a command that has it goes on' if isinstance(e, KeyboardInterrupt) else str(e)
+            said = ('interrupted: started again with --resume, a command that has it goes on'
+                    if isinstance(e, KeyboardInterrupt) else str(e))
             print(f'{f.__name__}: {" ".join(said.split())}', file=sys.stderr)
             raise SystemExit(2) from None
     return run
@@ -44,7 +45,7 @@ def command(f):
 @call_parse
 @command
 def dia_preprocess(
-    source:str='deepvk/NonverbalTTS', # hub id, folder of parquet files, folder of audio with metadata.csv or .jsonl, or `synthetic`
+    source:str='deepvk/NonverbalTTS', # hub id, folder of parquet files or of audio with metadata.csv or .jsonl, or `synthetic`
     out:str='processed_data', # folder to write
     profile:str='seed', # table of tags: seed, paper, dia, or a JSON file of your own
     splits:str=None, # comma-separated; all when not given
@@ -67,11 +68,13 @@ def dia_preprocess(
     "Read a corpus, check every row, write scripts and audio."
     from dia_nvtts.corpus import preprocess
     names = dict(text=text_column, audio=audio_column, speaker_id=speaker_column, emotion=emotion_column)
-    r = preprocess(source, out, profile, splits, not no_audio, limit, overwrite, resume, seed, int(size) if size.isdigit() else size,
-                   columns={k:v for k,v in names.items() if v} or None, speaker=speaker, collapse_repeats=collapse_repeats,
-                   unknown=unknown, min_dnsmos=min_dnsmos, streaming=streaming)
+    r = preprocess(source, out, profile, splits, not no_audio, limit, overwrite, resume, seed,
+                   int(size) if size.isdigit() else size, columns={k:v for k,v in names.items() if v} or None,
+                   speaker=speaker, collapse_repeats=collapse_repeats, unknown=unknown, min_dnsmos=min_dnsmos,
+                   streaming=streaming)
     print(r)
-    print('columns: ' + ', '.join(f'{k} from {v!r}' for k,v in r.columns.items()) + '; if that is wrong, name them with --text_column and the like')
+    print('columns: ' + ', '.join(f'{k} from {v!r}' for k,v in r.columns.items())
+          + '; if that is wrong, name them with --text_column and the like')
     print(f'written: {out}/processed_dataset.json, {out}/rejects.jsonl')
 
 @call_parse
@@ -87,7 +90,8 @@ def dia_encode(
     from dia_nvtts.codec import encode_clips, load_codec, read_codes
     coder = load_codec(codec, device)
     cache = read_codes(encode_clips(data, coder, out, batch_seconds))
-    print(f'{len(cache):,} clips, {cache.index["frames"]:,} frames, {cache.index["hours"]:.2f} h, {len(cache.rejects)} could not be encoded')
+    print(f'{len(cache):,} clips, {cache.index["frames"]:,} frames, {cache.index["hours"]:.2f} h, '
+          f'{len(cache.rejects)} could not be encoded')
     print(f'written: {cache.path}')
 
 # %% ../nbs/14_cli.ipynb #cb630b51
@@ -150,12 +154,15 @@ def dia_verify(
     precision = compute_dtype(TrainConfig(dtype=dtype), device)
     print(f'model        {model}: generation {config.generation} (rotary positions in cross-attention '
           f'{"on" if config.cross_attention_rope else "off"}), {dtype} on {device}', flush=True)
-    print(f'  delay      {list(config.delay_pattern)}; EOS {config.eos_token_id}, PAD {config.pad_token_id}, BOS {config.bos_token_id}')
-    print(f'  limits     {config.encoder.max_position_embeddings} script bytes, {config.decoder.max_position_embeddings} audio rows')
+    print(f'  delay      {list(config.delay_pattern)}; EOS {config.eos_token_id}, PAD {config.pad_token_id}, '
+          f'BOS {config.bos_token_id}')
+    print(f'  limits     {config.encoder.max_position_embeddings} script bytes, '
+          f'{config.decoder.max_position_embeddings} audio rows')
     r = verify_step(load_dia(model, precision, device), rank, clips, seconds)
     for k,v in r['parameters'].items(): print(f'  {k:25}{v:>15,}')
     print(f'LoRA         r={rank}: {r["trainable"]:,} numbers train, {r["trainable"]/r["parameters"]["total"]:.2%} of the model')
-    print(f'one step     {r["clips"]} clips of {r["rows"]} rows and {r["bytes"]} bytes, forward and backward {r["seconds"]:.1f} s')
+    print(f'one step     {r["clips"]} clips of {r["rows"]} rows and {r["bytes"]} bytes, '
+          f'forward and backward {r["seconds"]:.1f} s')
     print(f'  loss       {r["loss"]:.3f} nats; an even guess costs {math.log(config.decoder.vocab_size):.3f}')
     print(f'  codebooks  {" ".join(f"{o:.3f}" for o in r["per_codebook"])}')
     print(f'peak memory  {peak_memory(device):.1f} GB')
@@ -180,12 +187,15 @@ def dia_estimate(
     from dia_nvtts.train import TrainConfig, compute_dtype
     try: cards = [float(o) for o in str(gpu_gb).split(',')]
     except ValueError: cards = []
-    if not cards or min(cards) <= 0: raise ValueError(f'gpu_gb is {gpu_gb!r}: expected GiB such as 12, or several such as 12,16,24')
+    if not cards or min(cards) <= 0:
+        raise ValueError(f'gpu_gb is {gpu_gb!r}: expected GiB such as 12, or several such as 12,16,24')
     config,cfg = read_config(model),TrainConfig(rank=rank, targets=targets, dtype='bf16')
-    rows = epoch_rows(config, [c.duration for c in read_processed(data) if c.split == 'train']) if data else 3641*mean_clip(config)[0]
+    rows = (epoch_rows(config, [c.duration for c in read_processed(data) if c.split == 'train']) if data
+            else 3641*mean_clip(config)[0])
     clip = mean_clip(config)[0]
     table = estimate_table(config, cards, cfg, clip)
-    print(f'{model}: computed from shapes, nothing was run on a GPU; a mean clip has {clip} rows, dia_train --max_rows sets the rows of a batch')
+    print(f'{model}: computed from shapes, nothing was run on a GPU; a mean clip has {clip} rows, '
+          'dia_train --max_rows sets the rows of a batch')
     print(f'{"":30}{"still":>9}{"one clip":>10}' + ''.join(f'{f"in {g:g} GB":>22}' for g in cards))
     for r in table:
         name = r['training'] + (', recompute' if r['recompute'] else '')
@@ -195,7 +205,8 @@ def dia_estimate(
     if device == 'cuda' or timed:
         seconds = time_step(config, TrainConfig(rank=rank, targets=targets, dtype='auto' if device=='cuda' else 'bf16'), device)
         found = dict(device=device, seconds=seconds, rows=clip, epoch_rows=rows, epoch_hours=rows/clip*seconds/3600)
-        print(f'one LoRA step of a mean clip took {seconds:.2f} s on {device}; an epoch of {rows:,} rows takes about {found["epoch_hours"]:.1f} h')
+        print(f'one LoRA step of a mean clip took {seconds:.2f} s on {device}; '
+              f'an epoch of {rows:,} rows takes about {found["epoch_hours"]:.1f} h')
     else: print('no GPU here, so no step was timed: --timed takes one on the CPU')
     if out:
         with atomic_path(out) as p: p.write_text(json.dumps(dict(model=model, table=table, step=found), indent=1))
@@ -234,11 +245,13 @@ def codec_for(config, name:str='') -> str:
     "Name of the codec that belongs to a model, unless one is named."
     return name or ('44khz' if config.codebooks == 9 else 'tiny')
 
-TAG_MEASURES = ('tag_f1','tag_heard','tag_in_place','false_events','ends') # that `best_by` may name beside measures of loss, with a minus where less is better
+TAG_MEASURES = ( # that `best_by` may name beside measures of loss, with a minus where less is better
+    'tag_f1','tag_heard','tag_in_place','false_events','ends')
 
 def listeners_for(voice, detector:str='') -> list[str]: # `voice` is a `Codec`
     "Names of the detectors to listen with: those given, with commas, or the one that knows such sound."
-    return [o.strip() for o in detector.split(',') if o.strip()] or ['shipped' if voice.sample_rate == 8000 else 'MIT/ast-finetuned-audioset-10-10-0.4593']
+    return ([o.strip() for o in detector.split(',') if o.strip()]
+            or ['shipped' if voice.sample_rate == 8000 else 'MIT/ast-finetuned-audioset-10-10-0.4593'])
 
 def _hear(cfg, codec, detector): # -> what `train` needs to speak samples, and to listen to them where the best is chosen by ear
     from dia_nvtts.checkpoint import read_config
@@ -299,9 +312,12 @@ def put_adapters(
     names = [o.strip() for o in str(adapters).split(',') if o.strip()]
     try: how_much = [float(o) for o in str(scales).split(',')]
     except ValueError: raise ValueError(f'adapter_scale is {scales!r}: expected numbers such as 1 or 1,0.5') from None
-    if names and len(how_much) not in (1,len(names)): raise ValueError(f'got {len(how_much)} adapter scales for {len(names)} adapters: expected one for all or one for each')
+    if names and len(how_much) not in (1,len(names)):
+        raise ValueError(f'got {len(how_much)} adapter scales for {len(names)} adapters: '
+                         'expected one for all or one for each')
     labels = [f'adapter{i}' for i in range(len(names))]
-    for name,label,scale in zip(names, labels, how_much*len(names) if len(how_much)==1 else how_much): dia = load_adapter(dia, name, label, scale=scale)
+    for name,label,scale in zip(names, labels, how_much*len(names) if len(how_much)==1 else how_much):
+        dia = load_adapter(dia, name, label, scale=scale)
     if names: dia.base_model.set_adapter(labels, inference_mode=True)
     return dia
 
@@ -323,7 +339,9 @@ def clean_script(line:str, profile:str='seed', any_tag:bool=True) -> str:
     except Rejected as e: raise ValueError(f'script refused, {e.reason}: {e.detail or "expected words or tags"}') from None
     known = {*KNOWN_TAGS, *load_profile(profile).values()}
     odd = unknown_tags(said, known)
-    if odd and not any_tag: raise ValueError(f'{", ".join(odd)} is no tag that is known: expected some of {", ".join(sorted(known))}, or --any_tag to try it all the same')
+    if odd and not any_tag:
+        raise ValueError(f'{", ".join(odd)} is no tag that is known: expected some of {", ".join(sorted(known))}, '
+                         'or --any_tag to try it all the same')
     return said
 
 @call_parse
@@ -363,8 +381,10 @@ def dia_generate(
     from dia_nvtts.train import TrainConfig, compute_dtype
     from tqdm.auto import tqdm
     if not script and not scripts: raise ValueError('got no script: give one, or a file with --scripts')
-    if bool(prompt) != bool(prompt_text): raise ValueError('got a voice prompt without its words, or words without it: give both --prompt and --prompt_text')
-    said = ([clean_script(script, profile, any_tag)] if script else []) + (read_lines(scripts, profile, any_tag) if scripts else [])
+    if bool(prompt) != bool(prompt_text):
+        raise ValueError('got a voice prompt without its words, or words without it: give both --prompt and --prompt_text')
+    said = [clean_script(script, profile, any_tag)] if script else []
+    if scripts: said += read_lines(scripts, profile, any_tag)
     words = clean_script(prompt_text, profile, any_tag) if prompt else None
     folder = claim_output(out, overwrite)
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
@@ -392,8 +412,8 @@ def dia_generate(
         else:
             codes = generate_codes(dia, [encode_text(said[i]) for i in group], seed=[seed+i for i in group], **how)
             for i,c in zip(group, codes): write(i, decode_codes(voice, c))
-    made = dict(model=model, adapter=adapter, adapter_scale=adapter_scale, prompt=prompt, prompt_text=words, codec=voice.id, **how,
-                samples=[rows[i] for i in sorted(rows)])
+    made = dict(model=model, adapter=adapter, adapter_scale=adapter_scale, prompt=prompt, prompt_text=words, codec=voice.id,
+                **how, samples=[rows[i] for i in sorted(rows)])
     with atomic_path(folder/'samples.json') as p: p.write_text(json.dumps(made, indent=1, ensure_ascii=False), encoding='utf-8')
     if empty := [r['file'] for r in made['samples'] if not r['frames']]:
         raise ValueError(f'nothing was generated for {", ".join(empty)}: try another --seed, a longer script or more --max_rows')
@@ -435,7 +455,9 @@ def dia_evaluate(
     from dia_nvtts.codec import load_codec
     from dia_nvtts.evaluate import evaluate
     from dia_nvtts.train import TrainConfig, compute_dtype, read_examples
-    if not adapter: raise ValueError('got no adapter: expected a folder such as runs/lora/adapter, since base and fine-tuned model are compared')
+    if not adapter:
+        raise ValueError('got no adapter: expected a folder such as runs/lora/adapter, '
+                         'since base and fine-tuned model are compared')
     asked = read_lines(scripts, profile) if scripts else number
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     dia = load_dia(model, compute_dtype(TrainConfig(dtype=dtype), device), device)
@@ -443,8 +465,9 @@ def dia_evaluate(
     voice = load_codec(codec_for(dia.config, codec), device)
     tuned,folder = put_adapters(dia, adapter, adapter_scale),claim_output(out, overwrite)
     listeners = listeners_for(voice, detector)
-    found = evaluate(None, tuned, voice, held_out, asked, seed, batch, max_rows, remark, detectors=listeners, plain=plain, recogniser=recogniser or None,
-                     speaker=speaker_model or None, profile=profile, guidance=guidance, temperature=temperature, top_p=top_p, top_k=top_k)
+    found = evaluate(None, tuned, voice, held_out, asked, seed, batch, max_rows, remark, detectors=listeners, plain=plain,
+                     recogniser=recogniser or None, speaker=speaker_model or None, profile=profile,
+                     guidance=guidance, temperature=temperature, top_p=top_p, top_k=top_k)
     found.to_html(folder/'report.html')
     found.to_json(folder/'report.json')
     print_summary(found)
@@ -453,7 +476,8 @@ def dia_evaluate(
 def print_summary(found): # an `EvalReport`
     "The few numbers that count, base and fine-tuned, one under the other."
     for name,o in found.detectors.items(): print(f'{name}: ' + ('listens. ' if o['available'] else 'not available. ') + o['note'])
-    names = dict(tag_heard='tags heard', tag_in_place='in place', false_events='false events per plain script', ends='end by themselves', mel_correlation='mel correlation, plain')
+    names = dict(tag_heard='tags heard', tag_in_place='in place', false_events='false events per plain script',
+                 ends='end by themselves', mel_correlation='mel correlation, plain')
     print(f'{"":32}{"base":>24}{"tuned":>24}')
     def said(o, k):
         if o.get(k) is None: return '-'
@@ -548,7 +572,8 @@ def check_apart(
     for what,of in ('speakers', lambda c: c.speaker_id),('sentences', words):
         learnt,asked = ({of(c) for c in clips if c.split == o}-{None} for o in ('train', split))
         if both := learnt & asked:
-            raise ValueError(f'{len(both)} of {len(asked)} {what} of {split} are in train too, such as {min(both)!r}: take them out of one of the two')
+            raise ValueError(f'{len(both)} of {len(asked)} {what} of {split} are in train too, such as {min(both)!r}: '
+                             'take them out of one of the two')
     return len(asked)
 
 ADAPTED = r'.*\.(q_proj|k_proj|v_proj|o_proj|wi_fused|wo|logits_dense)' # in the quickstart: every projection, the head's too
@@ -596,22 +621,23 @@ def dia_quickstart(
         print(f'{name}: {seconds[name]:.0f} s, {sum(seconds.values()):.0f} s so far', flush=True)
     with stage(1, 'corpus', 'a stand-in corpus with the columns of NonverbalTTS, and its scripts'):
         print(preprocess('synthetic', data, seed=seed, size=int(rows) if rows.isdigit() else rows, speaker='gender', resume=True))
-        print(f'none of the {check_apart(read_processed(data))} sentences kept for the end, and none of their speakers, is in training')
+        print(f'none of the {check_apart(read_processed(data))} sentences kept for the end, '
+              'and none of their speakers, is in training')
     with stage(2, 'codes', 'codes of its audio, by a tiny DAC'):
         codec = load_codec('tiny', 'cpu')
         encode_clips(data, codec)
     with stage(3, 'training', 'a LoRA adapter for a tiny Dia'):
         cfg = TrainConfig(model='tiny', data=str(data), out=str(run), steps=steps, max_rows=1536, lr=4e-3, lr_end=.02, warmup=.05,
-                          rank=32, alpha=64., targets=ADAPTED, first_codebook=1., uncond_p=0., corrupt=.5, dtype='fp32', seed=seed,
-                          valid_every=max(1, steps//5), save_every=max(1, steps//10))
+                          rank=32, alpha=64., targets=ADAPTED, first_codebook=1., uncond_p=0., corrupt=.5, dtype='fp32',
+                          seed=seed, valid_every=max(1, steps//5), save_every=max(1, steps//10))
         train(cfg, resume=run.exists())
     with stage(4, 'speaking and listening', 'held-out scripts, spoken before and after'):
         held_out = read_examples(data, '', read_config('tiny'), 'test')
         tuned = load_adapter(load_dia('tiny'), run/'adapter')
-        remark = ('Every sound here is synthetic, the corpus is a stand-in and the model is tiny: the run shows that the way from corpus to '
-                  'sound is open, not how Dia sounds.')
-        found = evaluate(None, tuned, codec, held_out, scripts, seed, batch=32, max_rows=256, guidance=0., temperature=0., remark=remark,
-                         expected=stand_in_events, plain=scripts//3)
+        remark = ('Every sound here is synthetic, the corpus is a stand-in and the model is tiny: the run shows that the way '
+                  'from corpus to sound is open, not how Dia sounds.')
+        found = evaluate(None, tuned, codec, held_out, scripts, seed, batch=32, max_rows=256, guidance=0., temperature=0.,
+                         remark=remark, expected=stand_in_events, plain=scripts//3)
         found.seconds = seconds
     with stage(5, 'report', 'the report'):
         found.to_html(folder/'report.html', run, show=12)

@@ -250,7 +250,8 @@ def held_out_losses(
     every,loss = list(range(len(each))),np.array([v['loss'] for v in each])
     ends,codebooks = [v['eos_accuracy'] for v in each],np.array([v['per_codebook'] for v in each])
     found = dict(loss=over(loss, every), eos_accuracy=(_mean(ends), bootstrap(_mean, ends, draws=draws)),
-                 tagged=over(loss, [i for i in every if examples.tagged[i]]), untagged=over(loss, [i for i in every if not examples.tagged[i]]))
+                 tagged=over(loss, [i for i in every if examples.tagged[i]]),
+                 untagged=over(loss, [i for i in every if not examples.tagged[i]]))
     books = [over(o, every) for o in codebooks.T]
     return {k:v for k,(v,_) in found.items()} | dict(per_codebook=[v for v,_ in books],
         intervals={k:o for k,(_,o) in found.items()} | dict(per_codebook=[o for _,o in books]))
@@ -326,7 +327,8 @@ def load_recogniser(
         tokenizer = AutoTokenizer.from_pretrained(name)
     except Exception as e: raise OSError(f'recogniser {name} is not available: {_first_line(e)}') from None
     model,extractor = from_hub(auto, name, 'recogniser', device)
-    listen = pipeline('automatic-speech-recognition', model=model, tokenizer=tokenizer, feature_extractor=extractor, device=model.device)
+    listen = pipeline('automatic-speech-recognition', model=model, tokenizer=tokenizer,
+                      feature_extractor=extractor, device=model.device)
     sr = extractor.sampling_rate
     def recognise(wave, sample_rate): return listen(dict(raw=resample(_array(wave), sample_rate, sr), sampling_rate=sr))['text']
     recognise.name = str(name)
@@ -358,7 +360,8 @@ def mel_correlation(
     sample_rate:int, # Hz
 ) -> float|None: # 1: the same but for a constant level; None where one is empty or even
     "Correlation of the log-mel spectra of two sounds."
-    a,b = (mel_steps(torch.from_numpy(resample(_array(o), sample_rate, RATE))[None])[0].numpy() if len(o) else None for o in (a,b))
+    a,b = (mel_steps(torch.from_numpy(resample(_array(o), sample_rate, RATE))[None])[0].numpy() if len(o) else None
+           for o in (a,b))
     if a is None or b is None: return None
     n = max(a.shape[1], b.shape[1])
     a,b = (np.pad(o, ((0,0),(0,n-o.shape[1]))).ravel() for o in (a,b))
@@ -368,14 +371,15 @@ def mel_correlation(
 def _summary(expected, heard, near, draws=1000): # the few numbers that stand for a voice or a detector
     whole,close = (tag_scores(expected, heard, t, draws=draws) for t in (math.inf,near))
     plain = [len(h) for e,h in zip(expected, heard) if not e]
-    out = dict(tag_heard=whole['(micro)']['recall'], tag_in_place=close['(micro)']['recall'], precision=whole['(micro)']['precision'],
-               tag_f1=whole['(micro)']['f1'], macro_f1=whole['(macro)']['f1'], false_events=false_events(expected, heard),
-               tag_error_rate=tag_error_rate(expected, heard), jaccard=label_jaccard(expected, heard)[0], n=whole['(micro)']['expected'],
-               plain=len(plain))
+    out = dict(tag_heard=whole['(micro)']['recall'], tag_in_place=close['(micro)']['recall'],
+               precision=whole['(micro)']['precision'], tag_f1=whole['(micro)']['f1'], macro_f1=whole['(macro)']['f1'],
+               false_events=false_events(expected, heard), tag_error_rate=tag_error_rate(expected, heard),
+               jaccard=label_jaccard(expected, heard)[0], n=whole['(micro)']['expected'], plain=len(plain))
     if not draws: return dict(out, intervals={})
     of = lambda scores,row,key: scores[row].get('intervals', {}).get(key)
-    sure = dict(tag_heard=of(whole, '(micro)', 'recall'), tag_in_place=of(close, '(micro)', 'recall'), precision=of(whole, '(micro)', 'precision'),
-                tag_f1=of(whole, '(micro)', 'f1'), macro_f1=of(whole, '(macro)', 'f1'), false_events=bootstrap(_mean, plain, draws=draws),
+    sure = dict(tag_heard=of(whole, '(micro)', 'recall'), tag_in_place=of(close, '(micro)', 'recall'),
+                precision=of(whole, '(micro)', 'precision'), tag_f1=of(whole, '(micro)', 'f1'),
+                macro_f1=of(whole, '(macro)', 'f1'), false_events=bootstrap(_mean, plain, draws=draws),
                 tag_error_rate=bootstrap(_rate, [_tag_edits(e, h) for e,h in zip(expected, heard)], draws=draws),
                 jaccard=bootstrap(_mean, [_jaccard(_labels(e), _labels(h)) for e,h in zip(expected, heard)], draws=draws))
     return dict(out, intervals={k:list(v) for k,v in sure.items() if v})
@@ -420,7 +424,8 @@ def tag_listener(
             finally: model.train(was)
         heard = ear.detect_batch([w for w,_ in sounds], codec.sample_rate)
         found = _summary([place(s, len(w)/codec.sample_rate) for s,(w,_) in zip(scripts, sounds)], heard, near, draws=0)
-        return {k:found[k] for k in ('tag_f1','tag_heard','tag_in_place','false_events')} | dict(ends=_mean([e for _,e in sounds]))
+        return ({k:found[k] for k in ('tag_f1','tag_heard','tag_in_place','false_events')}
+                | dict(ends=_mean([e for _,e in sounds])))
     return listen
 
 @torch.inference_mode()
@@ -465,8 +470,9 @@ def _turned(rows, key): # a row for each measure, a column for each voice
 def _chip(tag): return Mark(tag, style=f'background:{tag_colour(tag)}40;border-bottom:2px solid {tag_colour(tag)};color:inherit')
 
 _NAMES = dict(tag_heard='tags heard', tag_in_place='heard in place', precision='precision', tag_f1='F1', macro_f1='macro F1',
-              tag_error_rate='tag error rate', jaccard='Jaccard', false_events='false events per plain script', ends='end by themselves',
-              mel_correlation='mel correlation, plain speech', n='tags asked for', plain='plain scripts')
+              tag_error_rate='tag error rate', jaccard='Jaccard', false_events='false events per plain script',
+              ends='end by themselves', mel_correlation='mel correlation, plain speech', n='tags asked for',
+              plain='plain scripts')
 
 # %% ../nbs/12_evaluate.ipynb #70aa4984
 @dataclass
@@ -524,7 +530,8 @@ class EvalReport:
         scores = {v:[tag_scores(*self.events(v, detector), t, draws=1000) for t in (math.inf,self.near)] for v in self.voices}
         rows,tags = [],sorted({t for whole,_ in scores.values() for t in whole if t[1:] not in ('micro)','macro)')})
         for t in [*tags,'(micro)','(macro)']:
-            each = {v:(whole.get(t) or dict(expected=0, heard=0, too_few=True), close.get(t)) for v,(whole,close) in scores.items()}
+            each = {v:(whole.get(t) or dict(expected=0, heard=0, too_few=True), close.get(t))
+                    for v,(whole,close) in scores.items()}
             name = _chip(t) if t in tags else {'(micro)':'all events', '(macro)':'mean of tags'}[t]
             if all(o['too_few'] for o,_ in each.values()):
                 rows.append({'tag':name, 'voice':'each', 'asked':max(o['expected'] for o,_ in each.values()),
@@ -557,20 +564,23 @@ class EvalReport:
         def row(v):
             sure,four = v.get('intervals', {}),lambda x: f'{x:.4g}'
             each = zip(v['per_codebook'], sure.get('per_codebook') or [None]*len(v['per_codebook']))
-            return {name[o]:_say(v[o], sure.get(o), number=four) for o in name} | {f'c{i}':_say(x, o, number=four) for i,(x,o) in enumerate(each)}
+            return ({name[o]:_say(v[o], sure.get(o), number=four) for o in name}
+                    | {f'c{i}':_say(x, o, number=four) for i,(x,o) in enumerate(each)})
         return [{'model':k, **row(v)} for k,v in self.models.items()]
 
     def sound_rows(self, plain:bool|None=None) -> list[dict]:
         "A row for each voice: means over scripts with 95 % intervals; `plain` takes those without tags."
-        names = dict(seconds='seconds', ended='end by themselves', letters_per_second='letters/s', longer_than_base='length / base',
-                     longer_than_original='length / original', clipped='clipped', silent='silent', bandwidth='bandwidth (Hz)')
+        names = dict(seconds='seconds', ended='end by themselves', letters_per_second='letters/s',
+                     longer_than_base='length / base', longer_than_original='length / original', clipped='clipped',
+                     silent='silent', bandwidth='bandwidth (Hz)')
         means = lambda v: {name: _interval([o.get(k) for o in v]) for k,name in names.items()}
         return [{'voice':k, 'sounds':len(self._sounds(k, plain)), **means(self._sounds(k, plain))} for k in self.voices]
 
     def word_rows(self, plain:bool|None=None) -> list[dict]:
         "A row for each voice: word and character errors, and likeness of the voice to the original."
         def rate(v, characters):
-            known = [count_edits(spoken_words(o['script'], self.tags), spoken_words(o['text']), characters) for o in v if o.get('text') is not None]
+            known = [count_edits(spoken_words(o['script'], self.tags), spoken_words(o['text']), characters)
+                     for o in v if o.get('text') is not None]
             return _say(_rate(known), bootstrap(_rate, known))
         row = lambda v: {'word errors':rate(v, False), 'character errors':rate(v, True),
                          'like the original':_interval([o.get('voice') for o in v])}
@@ -586,20 +596,23 @@ class EvalReport:
         rows = [{'measure':_wrap(name), **{k:f(v) for k,v in each.items()}} for name,f in values.items()]
         words = {o['whose']:o for o in self.word_rows(True)}
         rows += [{'measure':m, **{k:words[k][m] for k in each}} for m in ('word errors','like the original')]
-        return rows + [{'measure':_wrap('loss on held-out clips without tags'), **{k:v['untagged'] for k,v in self.models.items()}}]
+        return rows + [{'measure':_wrap('loss on held-out clips without tags'),
+                        **{k:v['untagged'] for k,v in self.models.items()}}]
 
     def paper_rows(self) -> list[dict]:
         "What the authors of NonverbalTTS reached, and what was reached here, measured as they did where that is possible."
         name,words = self.detector,{o['whose']:o for o in self.word_rows()}
         def ours(voice, key):
             if key is None: return None
-            if key in ('wer','voice'): return words[voice]['word errors' if key=='wer' else 'like the original'] if voice in words else None
-            heard = [{k:o['heard'].get(name) for k,o in s['sounds'].items()} for s in self.scripts if 'original' in s['sounds']] if name else []
+            if key in ('wer','voice'):
+                return words[voice]['word errors' if key=='wer' else 'like the original'] if voice in words else None
+            heard = [{k:o['heard'].get(name) for k,o in s['sounds'].items()}
+                     for s in self.scripts if 'original' in s['sounds']] if name else []
             a,b = ([o[k] for o in heard] for k in ('original',voice))
             tag = None if key=='all' else key
             if tag: a,b = [[o for o in e if o[0]==tag] for e in a],[[o for o in e if o[0]==tag] for e in b]
             each = [_jaccard(_labels(x), _labels(y)) for x,y in zip(a, b) if not tag or x or y]
-            empty = 0 if tag else sum(not x and not y for x,y in zip(a, b))                  # agree, as nothing was heard in either
+            empty = 0 if tag else sum(not x and not y for x,y in zip(a, b))              # agree, as nothing was heard in either
             return _interval(each, f'{len(each)} scripts' + (f', {empty} of them silent' if empty else ''))
         return [{'measure':m, 'base':ours('base', k), 'tuned':ours('tuned', k), 'paper, fine-tuned':p, 'CosyVoice2':c,
                  'how the paper measures':_wrap(how)} for m,k,p,c,how in PAPER]
@@ -614,8 +627,8 @@ class EvalReport:
         "What the summary says first."
         base,tuned = self.summary('base'),self.summary('tuned')
         if tuned['tag_heard'] is None: return f'{len(self.scripts)} scripts, spoken before and after fine-tuning.'
-        return (f'Of {tuned["n"]} tags in held-out scripts, {base["tag_heard"]:.0%} were heard before fine-tuning and {tuned["tag_heard"]:.0%} after it, '
-                f'{tuned["tag_in_place"]:.0%} within {self.near} s of their place.')
+        return (f'Of {tuned["n"]} tags in held-out scripts, {base["tag_heard"]:.0%} were heard before fine-tuning and '
+                f'{tuned["tag_heard"]:.0%} after it, {tuned["tag_in_place"]:.0%} within {self.near} s of their place.')
 
     def _telling(self): # the script that shows most: its tags in place after fine-tuning, and not before
         name = self.detector
@@ -649,26 +662,31 @@ class EvalReport:
             short = {v:self.summary(v) for v in self.voices}
             value = lambda o,k: o[k] if k in ('n','plain') else _say(o[k], o['intervals'].get(k))
             r.heading('In short').add(
-                f'What the detector {name!r} heard. In place: within {self.near} s of where the script has it. Small: 95 % bootstrap intervals over scripts; '
+                f'What the detector {name!r} heard. In place: within {self.near} s of where the script has it. '
+                'Small: 95 % bootstrap intervals over scripts; '
                 'one that has no width says that all scripts agreed, not that the next one will.' if name
                 else 'No detector was available: whether the tags are heard where they stand is for the ear to say.',
                 table([{'measure':_wrap(said), **{v:value(o, k) for v,o in short.items()}} for k,said in _NAMES.items()]))
         for k in (k for k,v in self.detectors.items() if v['available'] and self.scripts):
-            r.heading(f'Tags, heard by the detector {k!r}').add(f'{self.detectors[k]["note"]}.' if self.detectors[k]['note'] else None,
-                table(self.tag_rows(k), 'Recall: share of requests that were heard at all; off by: between the middles of request and sound; '
+            r.heading(f'Tags, heard by the detector {k!r}').add(
+                f'{self.detectors[k]["note"]}.' if self.detectors[k]['note'] else None,
+                table(self.tag_rows(k), 'Recall: share of requests that were heard at all; '
+                                        'off by: between the middles of request and sound; '
                                         f'each: heard in {", ".join(self.voices)}'),
                 *(self.confusion_table(v, k) for v in labels))
         if self.calibration:
-            short = dict(tag_heard='heard', tag_in_place='in place', precision='precision', tag_f1='F1', false_events='false, per plain', n='asked')
+            short = dict(tag_heard='heard', tag_in_place='in place', precision='precision', tag_f1='F1',
+                         false_events='false, per plain', n='asked')
             r.heading('Can the detector be believed?').add(
-                'Recordings whose events are known, and the same with the requests shuffled among them. The first is the most that a model could '
-                'reach above, the second is chance; where they are close, nothing above means anything.',
+                'Recordings whose events are known, and the same with the requests shuffled among them. The first is the most '
+                'that a model could reach above, the second is chance; where they are close, nothing above means anything.',
                 table([{'recordings':_wrap(f'{of}, {row}'), 'heard by':_wrap(d),
                         **{said:v[k] if k=='n' else _say(v[k], v['intervals'].get(k)) for k,said in short.items()}}
                        for d,sets in self.calibration.items() for of,rows in sets.items() for row,v in rows.items()]))
         if any(self._sounds(v, True) for v in self.voices):
-            r.heading('What was forgotten').add('Scripts without tags. Where fine-tuned falls behind the base, something was lost.',
-                                                table(self.forgetting_rows()))
+            r.heading('What was forgotten').add(
+                'Scripts without tags. Where fine-tuned falls behind the base, something was lost.',
+                table(self.forgetting_rows()))
         if any(o.get('text') is not None or o.get('voice') is not None for v in self.voices for o in self._sounds(v)):
             r.heading('Words and voice').add(
                 'Tags are taken out of the scripts. The errors of the original are those of the recogniser. '
@@ -686,10 +704,11 @@ class EvalReport:
                 'through the codec.',
                 table(_turned(self.sound_rows(), 'voice')))
             r.heading('Beside the paper').add(
-                f'Table 8 of NonverbalTTS: CosyVoice-300M, 359 test clips, voices cloned from a prompt. Here: {len(self.scripts)} scripts, '
-                f'{f"the detector {name!r}" if name else "no detector"} as the listener. J compares the labels heard in a generated sound with those heard in its '
-                'recording; rows are not comparable unless corpus, '
-                'listener and prompt are the same, and a tag that few clips have says little.',
+                'Table 8 of NonverbalTTS: CosyVoice-300M, 359 test clips, voices cloned from a prompt. '
+                f'Here: {len(self.scripts)} scripts, {f"the detector {name!r}" if name else "no detector"} as the listener. '
+                'J compares the labels heard in a generated sound with those heard in its recording; '
+                'rows are not comparable unless corpus, listener and prompt are the same, '
+                'and a tag that few clips have says little.',
                 table(self.paper_rows()))
             r.heading('Listen')
             n = min(show, len(self.scripts)) if self.waves else 0
@@ -697,7 +716,8 @@ class EvalReport:
             for i in (k*len(self.scripts)//n for k in range(n)):
                 s = self.scripts[i]
                 r.add(mark_tags(s['script'], self.tags), self._said(s), self._compared(i))
-        if self.seconds: r.heading('Time').add(table([{k:f'{v:.0f} s' for k,v in self.seconds.items()}], 'each stage, in seconds'))
+        if self.seconds:
+            r.heading('Time').add(table([{k:f'{v:.0f} s' for k,v in self.seconds.items()}], 'each stage, in seconds'))
         if run: r.heading('Training').add(*loss_curves(read_metrics(run)))
         r.heading('Settings').add(table([{'setting':k, 'value':str(v)} for k,v in self.settings.items()]))
         return r.save(path)
@@ -705,8 +725,10 @@ class EvalReport:
     def to_json(self, path:str|Path) -> Path:
         "Write everything but the sounds as JSON; `base` and `tuned` hold the summary."
         with atomic_path(path) as p:
-            tags = {d:{v:tag_scores(*self.events(v, d), draws=1000) for v in self.voices} for d,o in self.detectors.items() if o['available']}
-            content = dict(settings=self.settings, remark=self.remark, seconds=self.seconds, **{v:self.summary(v) for v in self.voices}, detectors=self.detectors,
+            tags = {d:{v:tag_scores(*self.events(v, d), draws=1000) for v in self.voices}
+                    for d,o in self.detectors.items() if o['available']}
+            content = dict(settings=self.settings, remark=self.remark, seconds=self.seconds,
+                           **{v:self.summary(v) for v in self.voices}, detectors=self.detectors,
                            calibration=self.calibration, models=self.models, scripts=self.scripts, tags=tags)
             p.write_text(json.dumps(content, indent=1), encoding='utf-8')
         return Path(path)
@@ -726,7 +748,8 @@ def _borrow(examples, n, plain=0, seed=0): # n held-out clips with tags, each ta
 
 def _ready(load, given, *more): # -> what it loads or None, name, None or a line that says why not
     if given is None: return None,None,None
-    if not isinstance(given, (str,Path)): return given,getattr(given, 'name', getattr(given, '__name__', type(given).__name__)),None
+    if not isinstance(given, (str,Path)):
+        return given,getattr(given, 'name', getattr(given, '__name__', type(given).__name__)),None
     try: return load(given, *more),str(given),None
     except (OSError,ValueError,ImportError) as e: return None,str(given),_first_line(e)
 
@@ -744,7 +767,7 @@ def evaluate(
     remark:str='', # stands at the top of the report, such as that the corpus is a stand-in
     progress:bool=True, # show a bar
     detectors=('shipped',), # who listens: names for `load_detector` or `Detector`s; the first that is available makes the summary
-    expected=None, # function of (script, seconds of the sound) -> events, or a list of events for each script; default `expected_events`
+    expected=None, # (script, seconds of the sound) -> events, or the events of each script; default `expected_events`
     plain:int|None=None, # scripts without tags to take beside from `examples`; default half as many as `scripts`
     calibration:int|Sequence[Recording]=40, # recordings with known events, or how many held-out clips serve as such; 0: none
     recogniser=None, # name for `load_recogniser`, or a function (wave, sample rate) -> text
@@ -786,8 +809,8 @@ def evaluate(
             m = sound_measures(wave, sr)
             letters = sum(c.isalnum() for c in strip_tags(scripts[i], own))
             if ended is not None: m['ended'] = ended
-            m.update(letters_per_second=letters/m['seconds'] if m['seconds'] else None, expected=_listed(place(i, scripts[i], m['seconds'])),
-                     heard={k:_listed(v[n]) for k,v in heard.items()})
+            m.update(letters_per_second=letters/m['seconds'] if m['seconds'] else None,
+                     expected=_listed(place(i, scripts[i], m['seconds'])), heard={k:_listed(v[n]) for k,v in heard.items()})
             if write: m['text'] = write(wave, sr) if len(wave) else ''
             rows[i]['sounds'][label] = m
             waves[i][label] = wave,sr
@@ -803,11 +826,13 @@ def evaluate(
         sounds = row['sounds']
         for other in 'base','original':
             for k,o in sounds.items():
-                if k!=other and other in sounds and sounds[other]['seconds']: o[f'longer_than_{other}'] = o['seconds']/sounds[other]['seconds']
+                if k!=other and other in sounds and sounds[other]['seconds']:
+                    o[f'longer_than_{other}'] = o['seconds']/sounds[other]['seconds']
         if 'original' not in sounds: continue
         known = embed(*wave['original']) if embed else None
         for k in ('base','tuned'):
-            if not find_tags(row['script'], own): sounds[k]['mel_correlation'] = mel_correlation(wave[k][0], wave['original'][0], sr)
+            if not find_tags(row['script'], own):
+                sounds[k]['mel_correlation'] = mel_correlation(wave[k][0], wave['original'][0], sr)
             if embed and len(wave[k][0]): sounds[k]['voice'] = float(np.dot(embed(*wave[k]), known))
     known = {}
     if not isinstance(calibration, int): known['as given'] = list(calibration)

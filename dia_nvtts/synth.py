@@ -237,7 +237,8 @@ def _phones(word):
 def _tokens(text, profile):
     "('word'|'event'|'pause'|'speaker', value) in order."
     text = text.replace('’', "'")
-    for tag,a,b in reversed(find_tags(text, load_profile(profile).values())): text = f'{text[:a]} {tag_emoji(tag, profile) or ""} {text[b:]}'
+    for tag,a,b in reversed(find_tags(text, load_profile(profile).values())):
+        text = f'{text[:a]} {tag_emoji(tag, profile) or ""} {text[b:]}'
     for m in re.finditer(r"\[S([12])\]|([" + ''.join(EVENTS) + r"])|([^\W_]+(?:'[^\W_]+)*)|([,.;:!?])", text):
         if m[1]: yield 'speaker', 'mf'[int(m[1])-1]
         elif m[2]: yield 'event', m[2]
@@ -280,16 +281,17 @@ def synthesize(
 # %% ../nbs/01a_synth.ipynb #ae0243ba
 _SUBJECTS = 'I you we he she they my+mother people'.split()
 _VERBS = 'see make take like want need said know+the don\'t+like don\'t+want don\'t+need'.replace('know+the ', '').split()
-_OBJECTS = 'it this the+boat a+boat the+moon tea my+tea the+dog a+dog my+dog the+road night my+book a+book the+book cake a+cake the+tree '\
-           'a+good+book a+new+boat the+old+road a+bad+night good+tea 2+cake 7+people my+home time'.split()
+_OBJECTS = 'it this the+boat a+boat the+moon tea my+tea the+dog a+dog my+dog the+road night my+book a+book the+book cake '\
+           'a+cake the+tree a+good+book a+new+boat the+old+road a+bad+night good+tea 2+cake 7+people my+home time'.split()
 _MOVES = 'go+home went+home came+home came+here go+now go+there went+there came+back'.replace(' came+back', '').split()
 _EXTRAS = 'now then here there really'.split()
 _OPENINGS = 'oh no well yes so and but'.split()
 
 def _clause(rng):
     pick = lambda o: o[rng.integers(len(o))].split('+')
-    if rng.random()<.12: return pick(["it's", "I'm", "we'll"]) + pick(['here', 'there', 'not+here', 'good', 'old', 'new', 'really+good']
-        ) if rng.random()<.7 else pick(["we'll"]) + pick(['see', 'go+home', 'go+now', 'make+tea', 'take+it', 'want+cake'])
+    if rng.random()<.12:
+        return (pick(["it's", "I'm", "we'll"]) + pick(['here', 'there', 'not+here', 'good', 'old', 'new', 'really+good'])
+                if rng.random()<.7 else pick(["we'll"]) + pick(['see', 'go+home', 'go+now', 'make+tea', 'take+it', 'want+cake']))
     words = pick(_SUBJECTS) + (pick(_MOVES) if rng.random()<.25 else pick(_VERBS)+pick(_OBJECTS))
     return words + (pick(_EXTRAS) if rng.random()<.15 else [])
 
@@ -306,7 +308,9 @@ def draw_sentence(
     while True:
         words,commas = [], set()
         for i in range(rng.integers(3, 6) if long else 1):
-            if rng.random()<(.25 if not long else .5): words += [_OPENINGS[rng.integers(len(_OPENINGS))]]; commas.add(len(words)-1)
+            if rng.random()<(.25 if not long else .5):
+                words += [_OPENINGS[rng.integers(len(_OPENINGS))]]
+                commas.add(len(words)-1)
             words += _clause(rng)
             commas.add(len(words)-1)
         commas.discard(len(words)-1)
@@ -349,7 +353,8 @@ def write_sentence(
             out += ('' if glued or not out or out.endswith(' ') else ' ') + e + ('' if glued else ' ')
         if i<len(words):
             w = words[i]
-            out += ('' if not out or out.endswith(' ') or out[-1] in EVENTS or out[-1]=='\ufe0f' else ' ') + (w[0].upper()+w[1:] if i==0 else w)
+            gap = '' if not out or out.endswith(' ') or out[-1] in EVENTS or out[-1]=='\ufe0f' else ' '
+            out += gap + (w[0].upper()+w[1:] if i==0 else w)
             out += ',' if i in commas else end if i==len(words)-1 else ''
     out = out.strip()
     return out.replace("'", '’') if rng.random()<.1 else out
@@ -395,9 +400,10 @@ COLUMNS = ('index', 'audio', 'Emotion', 'Initial text', 'Annotator response 1', 
 SIZES = { # name -> rows in each split
     'tiny': dict(train=24, dev=4, test=8, other=8), 'demo': dict(train=1400, dev=40, test=400, other=60)}
 _SCHEMA = pa.schema([(c, pa.struct([('bytes', pa.binary()), ('path', pa.string())]) if c=='audio' else
-    pa.float64() if c in ('dnsmos', 'duration') else pa.string()) for c in COLUMNS], metadata={'huggingface': json.dumps({'info': {
-    'features': {c: {'_type': 'Audio'} if c=='audio' else {'dtype': 'float64' if c in ('dnsmos', 'duration') else 'string', '_type': 'Value'}
-                 for c in COLUMNS}}})})
+    pa.float64() if c in ('dnsmos', 'duration') else pa.string()) for c in COLUMNS],
+    metadata={'huggingface': json.dumps({'info': {'features': {
+        c: {'_type': 'Audio'} if c=='audio' else
+           {'dtype': 'float64' if c in ('dnsmos', 'duration') else 'string', '_type': 'Value'} for c in COLUMNS}}})})
 
 def corpus_sizes(
     size:str|int, # 'tiny', 'demo', or a number of rows, shared out as the published corpus does
@@ -437,10 +443,12 @@ def _row(rng, split, n, speakers, mix):
         answers[rng.integers(3)] = text.replace(events[0], other, 1)
     if rng.random()<.1: answers[rng.integers(3)] = None
     first = text
-    if events and rng.random()<.3: first = first.replace(events[0], list(EVENTS)[rng.integers(len(EVENTS))] if rng.random()<.5 else '', 1)
+    if events and rng.random()<.3:
+        first = first.replace(events[0], list(EVENTS)[rng.integers(len(EVENTS))] if rng.random()<.5 else '', 1)
     index = f'{speaker}_{emotion or "other"}_{n:05d}' if ex else f'{speaker}_{n:05d}'
     row = dict(zip(COLUMNS, (index, {'bytes': wav_bytes(sound.wave, sr), 'path': f'{index}.wav'}, emotion, first, *answers, text,
-        round(float(np.clip(rng.normal(3.4, .35), 1, 5)), 3), round(sound.duration, 3), speaker, 'Expresso' if ex else 'VoxCeleb', gender)))
+        round(float(np.clip(rng.normal(3.4, .35), 1, 5)), 3), round(sound.duration, 3),
+        speaker, 'Expresso' if ex else 'VoxCeleb', gender)))
     return row, sound
 
 def _card(sizes, seed, mix):
@@ -456,11 +464,13 @@ configs:
 ---
 # SYNTHETIC
 
-Every sound in this folder was computed by `dia_nvtts.synth`. It holds no recording from VoxCeleb, Expresso or any person; it has only
+Every sound in this folder was computed by `dia_nvtts.synth`. It holds no recording from VoxCeleb, Expresso or any person; \
+it has only
 the columns, splits and text habits of deepvk/NonverbalTTS, so that programs can be tried without it. Speaker names and the
 source names VoxCeleb and Expresso stand for recordings *of that kind*. Nothing measured on it says anything about real speech.
 
-Rows: {', '.join(f'{n:,} {s}' for s,n in sizes.items())}; seed {seed}; events mixed as '{mix}'. `events.jsonl` tells when each word and event
+Rows: {', '.join(f'{n:,} {s}' for s,n in sizes.items())}; seed {seed}; events mixed as '{mix}'. \
+`events.jsonl` tells when each word and event
 truly happens, in seconds.
 """
 
@@ -499,7 +509,8 @@ def make_corpus(
                     else: previous = row['index']
                     batch.append(row)
                     side.write(json.dumps(dict(id=row['index'], split=split, row=n, broken=ruin.get(n),
-                        events=[dict(emoji=e, type=EVENTS[e][0], start=a, end=b) for e,a,b in sound.events], words=sound.words), ensure_ascii=False)+'\n')
+                        events=[dict(emoji=e, type=EVENTS[e][0], start=a, end=b) for e,a,b in sound.events],
+                        words=sound.words), ensure_ascii=False)+'\n')
                     if len(batch)==100 or n==rows-1: w.write_table(pa.Table.from_pylist(batch, _SCHEMA)); batch = []
                     bar.update()
             before += rows
