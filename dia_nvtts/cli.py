@@ -576,7 +576,7 @@ def check_apart(
                              'take them out of one of the two')
     return len(asked)
 
-ADAPTED = r'.*\.(q_proj|k_proj|v_proj|o_proj|wi_fused|wo|logits_dense)' # in the quickstart: every projection, the head's too
+ADAPTED = r'.*decoder\..*(self_attention\.\w+|cross_attention\.[vo]_proj|mlp\.\w+|logits_dense)' # in the quickstart
 REAL_RUN = '''The same on the real corpus and model, with a GPU and the network:
   dia_preprocess --source deepvk/NonverbalTTS
   dia_encode
@@ -590,7 +590,7 @@ REAL_RUN = '''The same on the real corpus and model, with a GPU and the network:
 def dia_quickstart(
     out:str='quickstart', # folder for everything
     rows:str='demo', # size of the stand-in corpus: tiny, demo, or a number of rows
-    steps:int=2000, # of training
+    steps:int=2600, # of training
     scripts:int=180, # held-out scripts with tags to speak, and a third as many without
     seed:int=42, # of corpus, training and generation
     threads:int=0, # of torch; default 2 where there are as many cores
@@ -628,7 +628,7 @@ def dia_quickstart(
         encode_clips(data, codec)
     with stage(3, 'training', 'a LoRA adapter for a tiny Dia'):
         cfg = TrainConfig(model='tiny', data=str(data), out=str(run), steps=steps, max_rows=1536, lr=4e-3, lr_end=.02, warmup=.05,
-                          rank=32, alpha=64., targets=ADAPTED, first_codebook=1., uncond_p=0., corrupt=.5, dtype='fp32',
+                          rank=32, alpha=64., targets=ADAPTED, first_codebook=1., corrupt=.5, dtype='fp32',
                           seed=seed, valid_every=max(1, steps//5), save_every=max(1, steps//10))
         train(cfg, resume=run.exists())
     with stage(4, 'speaking and listening', 'held-out scripts, spoken before and after'):
@@ -636,7 +636,7 @@ def dia_quickstart(
         tuned = load_adapter(load_dia('tiny'), run/'adapter')
         remark = ('Every sound here is synthetic, the corpus is a stand-in and the model is tiny: the run shows that the way '
                   'from corpus to sound is open, not how Dia sounds.')
-        found = evaluate(None, tuned, codec, held_out, scripts, seed, batch=32, max_rows=256, guidance=0., temperature=0.,
+        found = evaluate(None, tuned, codec, held_out, scripts, seed, batch=32, max_rows=256, guidance=1., temperature=0., top_k=1,
                          remark=remark, expected=stand_in_events, plain=scripts//3)
         found.seconds = seconds
     with stage(5, 'report', 'the report'):
