@@ -183,7 +183,7 @@ def dia_estimate(
     import torch
     from dia_nvtts.checkpoint import read_config
     from dia_nvtts.corpus import read_processed
-    from dia_nvtts.estimate import MEAN_CLIP, epoch_rows, estimate_table, mean_clip, time_step
+    from dia_nvtts.estimate import epoch_rows, estimate_table, mean_clip, time_step
     from dia_nvtts.train import TrainConfig, compute_dtype
     try: cards = [float(o) for o in str(gpu_gb).split(',')]
     except ValueError: cards = []

@@ -8,7 +8,7 @@ __all__ = ['MAX_SECONDS', 'ALIASES', 'CHUNK', 'Clip', 'resample', 'load_audio', 
            'Report', 'preprocess', 'read_processed', 'plot_tags', 'plot_durations', 'Description', 'describe_processed']
 
 # %% ../nbs/01_corpus.ipynb #6fdeedd5
-import csv, io, json, os, re, shutil, signal, sys, threading, zlib
+import csv, io, json, os, re, shutil, signal, threading, zlib
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, fields

@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 import soundfile as sf
 from fastcore.xml import (Audio, Body, Div, Figcaption, FT, Figure as FigureTag, H1, H2, Head, Html, Img, Main, Mark, Meta,
-                          P, Safe, Small, Style, Table, Tbody, Td, Th, Thead, Title, Tr, to_xml)
+                          P, Safe, Style, Table, Tbody, Td, Th, Thead, Title, Tr, to_xml)
 from matplotlib.figure import Figure
 from PIL import Image
 

@@ -9,7 +9,7 @@ __all__ = ['FRAME', 'VOWELS', 'SONORANTS', 'NOISES', 'LEXICON', 'VOICES', 'SOUND
 
 # %% ../nbs/01a_synth.ipynb #4395cad3
 import io, json, re, struct, zlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 import numpy as np
 import pyarrow as pa, pyarrow.parquet as pq

@@ -8,8 +8,7 @@ __all__ = ['EVENTS', 'SPLIT_ROWS', 'DIA_TAGS', 'PROFILES', 'SECOND_LOOK', 'TAG_C
            'Script', 'encode_text', 'decode_text', 'to_script', 'find_tags', 'strip_tags']
 
 # %% ../nbs/00_tags.ipynb #2cd3371a
-import json, math, re, unicodedata
-from collections import Counter
+import json, re, unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
