@@ -56,7 +56,8 @@ def _why(e): return str(getattr(e, 'error_string', e)).strip().splitlines()[0] #
 @contextmanager
 def _uninterrupted(): # soundfile reads bytes through callbacks, which swallow a Ctrl-C and make the sound shorter: it has to wait
     if threading.current_thread() is not threading.main_thread(): yield; return
-    came,old = [],signal.signal(signal.SIGINT, lambda *a: came.append(a))
+    came = []
+    old = signal.signal(signal.SIGINT, lambda *a: came.append(a))
     try: yield
     finally:
         signal.signal(signal.SIGINT, signal.SIG_DFL if old is None else old)
