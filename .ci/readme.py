@@ -23,7 +23,9 @@ def render() -> str:
     nb.cells = [o for o in nb.cells if not (o.cell_type == 'code' and dropped.search(o.source))]
     text,resources = MarkdownExporter().from_notebook_node(nb)
     if resources.get('outputs'): sys.exit('index.ipynb has picture outputs: put pictures into nbs/images and link them')
-    text = re.sub(r'(!?\[[^\]]*\]\(|<img[^>]*src=")(images/)', r'\1nbs/\2', text) # README.md lies one folder higher
+    text = re.sub(r'(\[[^\]]*\]\(|<img[^>]*src=")(?![a-z]+:|#)', r'\1nbs/', text) # README.md lies one folder higher
+    lost = [o for o in re.findall(r'\]\((nbs/[^)#]*)', text) if not (root/o).exists()]
+    if lost: sys.exit(f'index.ipynb links what is not there: {", ".join(lost)}')
     text = re.sub(r'[ \t]+$', '', text, flags=re.M)
     return f'{note}\n\n' + re.sub(r'\n{3,}', '\n\n', text).strip() + '\n'
 
