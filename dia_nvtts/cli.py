@@ -13,7 +13,6 @@ import argparse
 import json
 import math
 import os
-import re
 import sys
 import time
 from collections.abc import Sequence
@@ -23,7 +22,6 @@ from functools import wraps
 from pathlib import Path
 
 from .files import atomic_path, claim_output
-from .tags import strip_tags
 
 from fastcore.script import anno_parser, call_parse
 
@@ -568,8 +566,8 @@ def check_apart(
     split:str='test',
 ) -> int: # sentences of the split; raises ValueError where one of them, or of its speakers, is in `train` too
     "Check that what a split will ask was not learnt."
-    words = lambda c: ' '.join(re.findall(r"[^\W_]+(?:'[^\W_]+)*", strip_tags(c.text).lower().replace('’', "'")))
-    for what,of in ('speakers', lambda c: c.speaker_id),('sentences', words):
+    from dia_nvtts.evaluate import spoken_words
+    for what,of in ('speakers', lambda c: c.speaker_id),('sentences', lambda c: spoken_words(c.text)):
         learnt,asked = ({of(c) for c in clips if c.split == o}-{None} for o in ('train', split))
         if both := learnt & asked:
             raise ValueError(f'{len(both)} of {len(asked)} {what} of {split} are in train too, such as {min(both)!r}: '
