@@ -19,7 +19,7 @@ from fastcore.script import Param, call_parse
 
 PROGRAMS = 'chromium', 'chromium-browser', 'google-chrome', 'google-chrome-stable'
 # page in nbs/ -> panel -> control, in the order of the tab key -> what is typed into it; None: it is pressed or moved
-PAGES = {'13_widgets.ipynb': {
+PAGES = {'tools/widgets.ipynb': {
     'DelayExplorer': dict(frames=None, codebooks=None, delays='0, 1, 2, 7', row=None, codebook=None),
     'CorpusBrowser': {'tag':None, 'split':None, 'speaker':'s2', 'words or id':'tea', 'seconds':None, 'clip':None},
     'ListeningTable': dict(script=None, blind=None),
