@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['TAG_MEASURES', 'ADAPTED', 'REAL_RUN', 'command', 'dia_preprocess', 'dia_encode', 'verify_step', 'dia_verify',
-           'dia_estimate', 'with_options', 'codec_for', 'listeners_for', 'dia_train', 'put_adapters', 'read_lines',
-           'clean_script', 'dia_generate', 'dia_evaluate', 'print_summary', 'dia_export', 'dia_benchmark',
-           'dia_build_assets', 'dia_doctor', 'check_apart', 'dia_quickstart']
+           'dia_estimate', 'with_options', 'listeners_for', 'dia_train', 'put_adapters', 'read_lines', 'clean_script',
+           'dia_generate', 'dia_evaluate', 'print_summary', 'dia_export', 'dia_benchmark', 'dia_build_assets',
+           'dia_doctor', 'check_apart', 'dia_quickstart']
 
 # %% ../../nbs/tools/cli.ipynb #4120fe69
 import argparse
@@ -239,10 +239,6 @@ def with_options(settings):
         return run
     return decorate
 
-def codec_for(config, name:str='') -> str:
-    "Name of the codec that belongs to a model, unless one is named."
-    return name or ('44khz' if config.codebooks == 9 else 'tiny')
-
 TAG_MEASURES = ( # that `best_by` may name beside measures of loss, with a minus where less is better
     'tag_f1','tag_heard','tag_in_place','false_events','ends')
 
@@ -253,7 +249,7 @@ def listeners_for(voice, detector:str='') -> list[str]: # `voice` is a `Codec`
 
 def _hear(cfg, codec, detector): # -> what `train` needs to speak samples, and to listen to them where the best is chosen by ear
     from dia_nvtts.checkpoint import read_config
-    from dia_nvtts.codec import load_codec
+    from dia_nvtts.codec import codec_for, load_codec
     from dia_nvtts.corpus import read_processed
     from dia_nvtts.evaluate import tag_listener
     from dia_nvtts.generate import speak
@@ -372,7 +368,7 @@ def dia_generate(
     import soundfile as sf
     import torch
     from dia_nvtts.checkpoint import load_dia
-    from dia_nvtts.codec import decode_codes, load_codec
+    from dia_nvtts.codec import codec_for, decode_codes, load_codec
     from dia_nvtts.corpus import load_audio
     from dia_nvtts.generate import check_script, generate_codes, guess_seconds, speak
     from dia_nvtts.tags import encode_text
@@ -450,7 +446,7 @@ def dia_evaluate(
     "Ask base and fine-tuned model the same, listen, and write a report of what was heard."
     import torch
     from dia_nvtts.checkpoint import load_dia
-    from dia_nvtts.codec import load_codec
+    from dia_nvtts.codec import codec_for, load_codec
     from dia_nvtts.evaluate import evaluate
     from dia_nvtts.train import TrainConfig, compute_dtype, read_examples
     if not adapter:
