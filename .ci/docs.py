@@ -23,10 +23,9 @@ def cells(path:Path) -> list: return json.loads(path.read_text(encoding='utf-8')
 
 def process(cfg) -> Path:
     "The folder of processed notebooks, as `nbdev_docs` hands it to Quarto."
-    from nbdev.quarto import nbdev_sidebar, refresh_quarto_yml
+    from nbdev.quarto import refresh_quarto_yml
     from nbdev.serve import proc_nbs
     refresh_quarto_yml()
-    nbdev_sidebar.__wrapped__()
     return proc_nbs(force=True, n_workers=min(os.cpu_count() or 1, 4))
 
 def page_name(path:Path, proc:Path) -> str:
@@ -114,12 +113,20 @@ def check_links(page:str, hrefs:list, pages:dict, files:dict, cfg):
         if anchor and target in pages:
             expect(anchor.lower() in pages[target], page, f'link {href}: {target} has no such anchor')
 
+def in_sidebar(contents:list) -> list:
+    "Pages of a sidebar, in its order."
+    return [page for part in contents
+            for page in ([part] if isinstance(part, str) else in_sidebar(part['contents']))]
+
 def check_config(proc:Path, names:list):
     import yaml
-    top,copy,sidebar = [(root/o).read_text(encoding='utf-8') for o in ('_quarto.yml', 'nbs/_quarto.yml', 'nbs/sidebar.yml')]
-    expect(isinstance(yaml.safe_load(top), dict), '_quarto.yml', 'is empty')
+    top,copy = [(root/o).read_text(encoding='utf-8') for o in ('_quarto.yml', 'nbs/_quarto.yml')]
     expect(copy == top, 'nbs/_quarto.yml', 'is not the top-level _quarto.yml')
-    for o in names: expect(re.search(rf'[\s/]{re.escape(posixpath.basename(o))}$', sidebar, re.M), o, 'is not in the sidebar')
+    listed = in_sidebar(yaml.safe_load(top)['website']['sidebar']['contents'])
+    for o in names: expect(listed.count(o) == 1, o, f'stands {listed.count(o)} times in the sidebar of _quarto.yml')
+    for o in listed: expect(o in names, '_quarto.yml', f'the sidebar names {o}, which is not there')
+    told = [o for o in listed if re.match(r'\d\d_', o)]
+    expect(told == sorted(told), '_quarto.yml', 'the story is out of order')
     for css in re.findall(r'[\w-]+\.s?css', top): expect((proc/css).exists(), '_quarto.yml', f'there is no nbs/{css}')
 
 def verdict(what:str):
@@ -167,6 +174,11 @@ def main():
     check_config(proc, list(notebooks))
 
     total = lambda groups: sum(map(len, groups.values()))
+    import house
+    exceptions = house.examine()
+    for o in exceptions: expect(False, 'house', o)
+    print(house.counts(house.modules()))
+    print(f'house: {len(exceptions)} exceptions')
     verdict(f"{len(pages)} pages, {total(module.d['syms'])} names, {total(links)} links and pictures")
 
 if __name__ == '__main__': main()

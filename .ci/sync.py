@@ -10,7 +10,7 @@ from pathlib import Path
 
 root = Path(__file__).resolve().parent.parent
 watched = ('nbs', 'dia_nvtts', 'settings.ini', 'setup.py', 'pyproject.toml', '_quarto.yml', 'README.md')
-generated = ('nbs/nbdev.yml', 'nbs/sidebar.yml')
+generated = ('nbs/nbdev.yml',)
 folders = ('__pycache__', '.ipynb_checkpoints', '.hypothesis')
 
 def snapshot() -> dict:
