@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['Event', 'RATE', 'WINDOW', 'HOP', 'BANDS', 'AUDIOSET', 'Recording', 'event_tags', 'stand_in_recordings', 'mel_bands',
            'mel_steps', 'SoundNet', 'find_spans', 'trim_zeros', 'Detector', 'StandInDetector', 'save_detector',
-           'TaggerDetector', 'from_hub', 'load_detector']
+           'TaggerDetector', 'from_hub', 'load_detector', 'listeners_for']
 
 # %% ../nbs/13_listen.ipynb #32111de7
 import json
@@ -306,3 +306,12 @@ def load_detector(
     from transformers import AutoModelForAudioClassification
     model,extractor = from_hub(AutoModelForAudioClassification, str(name), 'detector', device)
     return TaggerDetector(model, extractor, str(name), profile, **settings)
+
+# %% ../nbs/13_listen.ipynb #b1f04c12
+def listeners_for(
+    codec, # a `Codec`; its sample rate tells the stand-in's sound from recordings
+    names:str='', # detectors of your own choice, with commas
+) -> list[str]: # for `load_detector`
+    "Names of the detectors to listen with: those given, or the one that knows such sound."
+    given = [o.strip() for o in names.split(',') if o.strip()]
+    return given or ['shipped' if codec.sample_rate == RATE else 'MIT/ast-finetuned-audioset-10-10-0.4593']

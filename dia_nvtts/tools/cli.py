@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['TAG_MEASURES', 'ADAPTED', 'REAL_RUN', 'command', 'dia_preprocess', 'dia_encode', 'verify_step', 'dia_verify',
-           'dia_estimate', 'with_options', 'listeners_for', 'dia_train', 'put_adapters', 'read_lines', 'clean_script',
-           'dia_generate', 'dia_evaluate', 'print_summary', 'dia_export', 'dia_benchmark', 'dia_build_assets',
-           'dia_doctor', 'check_apart', 'dia_quickstart']
+           'dia_estimate', 'with_options', 'dia_train', 'put_adapters', 'read_lines', 'clean_script', 'dia_generate',
+           'dia_evaluate', 'print_summary', 'dia_export', 'dia_benchmark', 'dia_build_assets', 'dia_doctor',
+           'check_apart', 'dia_quickstart']
 
 # %% ../../nbs/tools/cli.ipynb #4120fe69
 import argparse
@@ -242,15 +242,11 @@ def with_options(settings):
 TAG_MEASURES = ( # that `best_by` may name beside measures of loss, with a minus where less is better
     'tag_f1','tag_heard','tag_in_place','false_events','ends')
 
-def listeners_for(voice, detector:str='') -> list[str]: # `voice` is a `Codec`
-    "Names of the detectors to listen with: those given, with commas, or the one that knows such sound."
-    return ([o.strip() for o in detector.split(',') if o.strip()]
-            or ['shipped' if voice.sample_rate == 8000 else 'MIT/ast-finetuned-audioset-10-10-0.4593'])
-
 def _hear(cfg, codec, detector): # -> what `train` needs to speak samples, and to listen to them where the best is chosen by ear
     from dia_nvtts.checkpoint import read_config
     from dia_nvtts.codec import codec_for, load_codec
     from dia_nvtts.corpus import read_processed
+    from dia_nvtts.detector import listeners_for
     from dia_nvtts.evaluate import tag_listener
     from dia_nvtts.generate import speak
     by_ear = cfg.best_by.lstrip('-') in TAG_MEASURES
@@ -447,6 +443,7 @@ def dia_evaluate(
     import torch
     from dia_nvtts.checkpoint import load_dia
     from dia_nvtts.codec import codec_for, load_codec
+    from dia_nvtts.detector import listeners_for
     from dia_nvtts.evaluate import evaluate
     from dia_nvtts.train import TrainConfig, compute_dtype, read_examples
     if not adapter:
