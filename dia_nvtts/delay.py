@@ -13,7 +13,8 @@ from torch import Tensor
 
 # %% ../nbs/04_delay.ipynb #3d603853
 def _check_delay(delay, C):
-    if len(delay) != C: raise ValueError(f'delay has {len(delay)} entries, codes have {C} codebooks')
+    if len(delay) != C:
+        raise ValueError(f'delay has {len(delay)} entries, codes have {C} codebooks')
     if min(delay) < 0: raise ValueError(f'delay is {list(delay)}: expected no negative entry')
 
 def apply_delay(
@@ -40,7 +41,8 @@ def revert_delay(
     B,rows,C = delayed.shape
     _check_delay(delay, C)
     T = rows - max(delay)
-    if T < 0: raise ValueError(f'got {rows} rows: expected at least the largest delay, {max(delay)}')
+    if T < 0:
+        raise ValueError(f'got {rows} rows: expected at least the largest delay, {max(delay)}')
     return torch.stack([delayed[:,d:d+T,c] for c,d in enumerate(delay)], -1)
 
 # %% ../nbs/04_delay.ipynb #b99765dd
@@ -68,5 +70,6 @@ def plot_tokens(
             if scored is not None and scored[t,c]: ax.plot(t, c-.3 if numbers else c, 'k.', ms=2)
     ax.set(xlabel='row', ylabel='codebook', yticks=range(C))
     kinds = [Patch(facecolor=v, edgecolor='grey', label=k) for k,v in _KINDS.items()]
-    ax.legend(handles=kinds, ncols=4, fontsize=7, loc='lower center', bbox_to_anchor=(.5,1), frameon=False)
+    ax.legend(handles=kinds, ncols=4, fontsize=7, loc='lower center',
+              bbox_to_anchor=(.5,1), frameon=False)
     return ax
