@@ -75,6 +75,7 @@ def dia_preprocess(
           + '; if that is wrong, name them with --text_column and the like')
     print(f'written: {out}/processed_dataset.json, {out}/rejects.jsonl')
 
+# %% ../../nbs/tools/cli.ipynb #04c30940
 @call_parse
 @command
 def dia_encode(
@@ -92,11 +93,12 @@ def dia_encode(
           f'{len(cache.rejects)} could not be encoded')
     print(f'written: {cache.path}')
 
-# %% ../../nbs/tools/cli.ipynb #cb630b51
+# %% ../../nbs/tools/cli.ipynb #265057b0
 def _verify_data(data):
     from dia_nvtts.corpus import describe_processed
     print(describe_processed(data))
 
+# %% ../../nbs/tools/cli.ipynb #cb630b51
 def verify_step(
     model, # a `Dia`, adapted in place
     rank:int=16, # of the adapter
@@ -210,7 +212,7 @@ def dia_estimate(
         with atomic_path(out) as p: p.write_text(json.dumps(dict(model=model, table=table, step=found), indent=1))
         print(f'written: {out}')
 
-# %% ../../nbs/tools/cli.ipynb #26a88902
+# %% ../../nbs/tools/cli.ipynb #efe020b7
 def _resolve(config:str, given:dict): # -> TrainConfig
     "Settings from a JSON file, with those of `given` on top."
     from dia_nvtts.train import TrainConfig
@@ -224,6 +226,7 @@ def _resolve(config:str, given:dict): # -> TrainConfig
         if odd: raise ValueError(f'{config} has unknown settings {", ".join(odd)}: expected some of {", ".join(default)}')
     return TrainConfig(**{**default, **{k:v for k,v in own.items() if k in default}, **given})
 
+# %% ../../nbs/tools/cli.ipynb #5bbca708
 def with_options(settings):
     "Let a function read its arguments from the shell, and the fields of the dataclass that `settings()` gives beside them."
     def decorate(f):
@@ -239,9 +242,11 @@ def with_options(settings):
         return run
     return decorate
 
+# %% ../../nbs/tools/cli.ipynb #7133cde7
 TAG_MEASURES = ( # that `best_by` may name beside measures of loss, with a minus where less is better
     'tag_f1','tag_heard','tag_in_place','false_events','ends')
 
+# %% ../../nbs/tools/cli.ipynb #2410c74e
 def _hear(cfg, codec, detector): # -> what `train` needs to speak samples, and to listen to them where the best is chosen by ear
     from dia_nvtts.checkpoint import read_config
     from dia_nvtts.codec import codec_for, load_codec
@@ -267,10 +272,12 @@ def _hear(cfg, codec, detector): # -> what `train` needs to speak samples, and t
     asked = [c.text for c in clips if c.tags][:20] + [c.text for c in clips if not c.tags][:10]
     return dict(speak=say, on_valid=tag_listener(voice, asked, detector=listeners_for(voice, detector)[0], seed=cfg.seed))
 
+# %% ../../nbs/tools/cli.ipynb #65ef413b
 def _train_config():
     from dia_nvtts.train import TrainConfig
     return TrainConfig
 
+# %% ../../nbs/tools/cli.ipynb #26a88902
 @with_options(_train_config)
 @command
 def dia_train(
@@ -291,7 +298,7 @@ def dia_train(
     if r.best: print(f'  best       {row(r.best)}, step {r.best["step"]}: {r.folder}/best')
     print(f'written: {r.weights}, {r.folder}/report.html')
 
-# %% ../../nbs/tools/cli.ipynb #7a843787
+# %% ../../nbs/tools/cli.ipynb #3fa9f94f
 def put_adapters(
     dia, # a `Dia`, changed in place
     adapters:str, # folders or hub ids of adapters, with commas; none when empty
@@ -311,6 +318,7 @@ def put_adapters(
     if names: dia.base_model.set_adapter(labels, inference_mode=True)
     return dia
 
+# %% ../../nbs/tools/cli.ipynb #adc7380c
 def read_lines(
     path:str, # text file with a script on each line
     profile:str='seed', # table of tags by which emoji are read
@@ -321,6 +329,7 @@ def read_lines(
     if not lines: raise ValueError(f'{path} is empty: expected a script on each line')
     return [clean_script(o, profile, any_tag) for o in lines]
 
+# %% ../../nbs/tools/cli.ipynb #020a1eb1
 def clean_script(line:str, profile:str='seed', any_tag:bool=True) -> str:
     "A script as the model reads it; raise `ValueError` when nothing of it is left, it is too long, or a tag is unknown."
     from dia_nvtts.generate import unknown_tags
@@ -334,6 +343,7 @@ def clean_script(line:str, profile:str='seed', any_tag:bool=True) -> str:
                          'or --any_tag to try it all the same')
     return said
 
+# %% ../../nbs/tools/cli.ipynb #7a843787
 @call_parse
 @command
 def dia_generate(
@@ -464,6 +474,7 @@ def dia_evaluate(
     print_summary(found)
     print(f'written: {folder}/report.html, {folder}/report.json')
 
+# %% ../../nbs/tools/cli.ipynb #3ddbe716
 def print_summary(found): # an `EvalReport`
     "The few numbers that count, base and fine-tuned, one under the other."
     for name,o in found.detectors.items(): print(f'{name}: ' + ('listens. ' if o['available'] else 'not available. ') + o['note'])
@@ -553,7 +564,7 @@ def dia_doctor():
     from dia_nvtts.tools.doctor import examine, report
     print(report(examine()))
 
-# %% ../../nbs/tools/cli.ipynb #da70138b
+# %% ../../nbs/tools/cli.ipynb #7fa7594f
 def check_apart(
     clips:Sequence, # of `Clip`
     split:str='test',
@@ -567,7 +578,10 @@ def check_apart(
                              'take them out of one of the two')
     return len(asked)
 
+# %% ../../nbs/tools/cli.ipynb #bd6d2bae
 ADAPTED = r'.*decoder\..*(self_attention\.\w+|cross_attention\.[vo]_proj|mlp\.\w+|logits_dense)' # in the quickstart
+
+# %% ../../nbs/tools/cli.ipynb #8c22e1cf
 REAL_RUN = '''The same on the real corpus and model, with a GPU and the network:
   dia_preprocess --source deepvk/NonverbalTTS
   dia_encode
@@ -576,6 +590,7 @@ REAL_RUN = '''The same on the real corpus and model, with a GPU and the network:
   dia_generate "[S1] Well, (laughs) that went fine." --adapter runs/lora/adapter
   dia_evaluate'''
 
+# %% ../../nbs/tools/cli.ipynb #da70138b
 @call_parse
 @command
 def dia_quickstart(
