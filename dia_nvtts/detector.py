@@ -16,7 +16,7 @@ from hashlib import sha256
 from importlib.resources import files
 from pathlib import Path
 
-from .corpus import resample
+from .sound import resample
 from .files import atomic_path
 from .standin.synth import MIXES, VOICES, Voice, draw_sentence, synthesize, write_sentence
 from .tags import EVENTS, PROFILES, load_profile, to_script

@@ -5,8 +5,8 @@
 # %% auto #0
 __all__ = ['PAPER', 'as_base', 'sound_measures', 'match_events', 'tag_scores', 'confusion', 'count_edits', 'tag_error_rate',
            'label_jaccard', 'false_events', 'bootstrap', 'shuffle_requests', 'held_out_losses', 'expected_events',
-           'stand_in_events', 'spoken_words', 'error_rate', 'load_recogniser', 'load_speaker', 'mel_correlation',
-           'calibrate', 'tag_listener', 'EvalReport', 'evaluate']
+           'stand_in_events', 'error_rate', 'load_recogniser', 'load_speaker', 'mel_correlation', 'calibrate',
+           'tag_listener', 'EvalReport', 'evaluate']
 
 # %% ../nbs/14_evaluate.ipynb #96892d49
 import copy, json, math, random, re
@@ -18,13 +18,13 @@ from functools import lru_cache
 from pathlib import Path
 
 from .codec import Codec, decode_codes
-from .corpus import resample
 from .detector import Detector, Event, Recording, RATE, from_hub, load_detector, mel_steps, stand_in_recordings
 from .files import atomic_path
 from .generate import BYTES_PER_SECOND, generate_codes
 from .report import HtmlReport, compare_sounds, loss_curves, mark_tags, note, read_metrics, table
+from .sound import resample
 from .standin.synth import synthesize, tag_emoji
-from .tags import SPEAKERS, decode_text, encode_text, find_tags, load_profile, strip_tags, tag_colour
+from .tags import SPEAKERS, decode_text, encode_text, find_tags, load_profile, spoken_words, strip_tags, tag_colour
 from .train import Examples, validate
 
 import jiwer
@@ -299,13 +299,6 @@ def _spoken(script, profile, times):
     return [(t, float(a), float(b)) for t,(a,b) in zip(tags, spans)],float(np.mean([s.duration for s in said]))
 
 # %% ../nbs/14_evaluate.ipynb #faa582ef
-def spoken_words(
-    text:str, # a script or a transcript
-    tags:Sequence[str]=(), # tags to take out beside the known ones
-) -> str: # lower case, no tags, no punctuation
-    "The words of a text as they can be heard."
-    return ' '.join(re.findall(r"[^\W_]+(?:'[^\W_]+)*", strip_tags(text, tags).replace('’', "'").lower()))
-
 def error_rate(
     said:Sequence[str], # scripts
     heard:Sequence[str], # transcripts

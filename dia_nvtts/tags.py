@@ -5,7 +5,8 @@
 # %% auto #0
 __all__ = ['EVENTS', 'SPLIT_ROWS', 'DIA_TAGS', 'PROFILES', 'SECOND_LOOK', 'TAG_COLOURS', 'WORDS', 'KNOWN_TAGS', 'SPEAKERS',
            'MAX_BYTES', 'show_profiles', 'tag_colour', 'load_profile', 'repair_mojibake', 'is_symbol', 'Rejected',
-           'Script', 'encode_text', 'decode_text', 'to_script', 'find_tags', 'strip_tags']
+           'Script', 'encode_text', 'decode_text', 'to_script', 'find_tags', 'strip_tags', 'spoken_words',
+           'unknown_tags', 'clean_script', 'read_scripts']
 
 # %% ../nbs/00_tags.ipynb #2cd3371a
 import json, re, unicodedata
@@ -294,3 +295,50 @@ def strip_tags(
     "The words of `script` alone."
     text = _pattern(set(KNOWN_TAGS) | set(tags or ())).sub(' ', script)
     return re.sub(r'\s+', ' ', re.sub(r'\s+([,.;:!?])', r'\1', text)).strip()
+
+# %% ../nbs/00_tags.ipynb #8921100b
+def spoken_words(
+    text:str, # a script or a transcript
+    tags=(), # tags to take out beside the known ones
+) -> str: # lower case, no tags, no punctuation
+    "The words of a text as they can be heard."
+    words = strip_tags(text, tags).replace('’', "'").lower()
+    return ' '.join(re.findall(r"[^\W_]+(?:'[^\W_]+)*", words))
+
+# %% ../nbs/00_tags.ipynb #865649e3
+_ANY_TAG = re.compile(r'\([a-z][a-z _-]*\)') # what looks like a nonverbal tag
+
+def unknown_tags(
+    script:str,
+    tags=KNOWN_TAGS, # tags the model was trained on
+) -> list: # sorted, each once
+    "What looks like a tag in `script` and is none of `tags`."
+    return sorted(set(_ANY_TAG.findall(script)) - set(tags))
+
+# %% ../nbs/00_tags.ipynb #f1236e51
+def clean_script(
+    line:str, # as typed
+    profile='seed', # see `load_profile`
+    any_tag:bool=True, # take tags that Dia does not know
+) -> str:
+    "A script as the model reads it; raise `ValueError` when it is empty, too long, or has an unknown tag."
+    try: said = to_script(line, profile).text
+    except Rejected as e:
+        raise ValueError(f'script refused, {e.reason}: {e.detail or "expected words or tags"}') from None
+    known = {*KNOWN_TAGS, *load_profile(profile).values()}
+    odd = unknown_tags(said, known)
+    if odd and not any_tag:
+        raise ValueError(f'{", ".join(odd)} is no tag that is known: expected some of '
+                         f'{", ".join(sorted(known))}, or --any_tag to try it all the same')
+    return said
+
+# %% ../nbs/00_tags.ipynb #04bb465c
+def read_scripts(
+    path:str|Path, # text file with a script on each line
+    profile='seed', # see `load_profile`
+    any_tag:bool=True, # take tags that Dia does not know
+) -> list:
+    "The scripts of a file, cleaned; raise `ValueError` when one is refused or there is none."
+    lines = [o for o in Path(path).read_text(encoding='utf-8').splitlines() if o.strip()]
+    if not lines: raise ValueError(f'{path} is empty: expected a script on each line')
+    return [clean_script(o, profile, any_tag) for o in lines]

@@ -8,7 +8,7 @@ __all__ = ['CODEC_SIZES', 'SCALES', 'FLOOR', 'random_script', 'training_sound', 
 
 # %% ../../nbs/standin/02_codec.ipynb #ea28a4e4
 from ..codec import Codec, as_codec, decode_codes, encode_batch, load_codec, new_dac, save_codec
-from ..corpus import resample
+from ..sound import resample
 from ..detector import mel_bands
 from .synth import LEXICON, SOUNDS, Voice, event_sound, synthesize
 import math

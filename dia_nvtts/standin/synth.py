@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['FRAME', 'VOWELS', 'SONORANTS', 'NOISES', 'LEXICON', 'VOICES', 'SOUNDS', 'MIXES', 'BROKEN', 'COLUMNS', 'SIZES',
-           'Voice', 'event_sound', 'plot_spectrogram', 'Sound', 'tag_emoji', 'synthesize', 'held_out', 'draw_sentence',
-           'draw_events', 'write_sentence', 'wav_bytes', 'corpus_sizes', 'make_corpus']
+           'Voice', 'event_sound', 'Sound', 'tag_emoji', 'synthesize', 'held_out', 'draw_sentence', 'draw_events',
+           'write_sentence', 'wav_bytes', 'corpus_sizes', 'make_corpus']
 
 # %% ../../nbs/standin/01_synth.ipynb #4395cad3
 import io, json, re, struct, zlib
@@ -18,6 +18,7 @@ from scipy.ndimage import uniform_filter1d
 from scipy.signal import sosfilt
 from tqdm.auto import tqdm
 from ..files import atomic_path
+from ..sound import plot_spectrogram
 from ..tags import EVENTS, PROFILES, SPLIT_ROWS, find_tags, load_profile, tag_colour
 
 # %% ../../nbs/standin/01_synth.ipynb #1868d27e
@@ -186,26 +187,6 @@ def event_sound(
     "One nonverbal sound."
     x = np.asarray(SOUNDS[emoji](sample_rate, voice, np.random.default_rng(seed)))
     return np.clip(x, -.98, .98).astype(np.float32)
-
-# %% ../../nbs/standin/01_synth.ipynb #0fd14ea8
-def plot_spectrogram(
-    wave, # (W,) samples
-    sample_rate:int, # Hz
-    ax=None, # matplotlib axis, or None for a new figure
-    top:float=8000., # highest frequency shown, Hz
-):
-    "Level in dB over seconds and kHz."
-    import matplotlib.pyplot as plt
-    if ax is None: ax = plt.subplots(figsize=(6, 2), dpi=72)[1]
-    n,hop = int(.025*sample_rate), int(.01*sample_rate)
-    x = np.pad(np.asarray(wave, float), (n//2, n))
-    frames = np.lib.stride_tricks.sliding_window_view(x, n)[::hop]
-    spec = np.abs(np.fft.rfft(frames*np.hanning(n), axis=1))[:, :int(top/sample_rate*n)].T
-    level = 6*np.round(20/6*np.log10(spec+1e-3)) # steps of 6 dB keep the picture small
-    ax.imshow(level, origin='lower', aspect='auto', vmin=-30, vmax=24, cmap='magma', interpolation='nearest',
-        extent=(0, len(frames)*hop/sample_rate, 0, min(top, sample_rate/2)/1000))
-    ax.set(xlabel='s', ylabel='kHz')
-    return ax
 
 # %% ../../nbs/standin/01_synth.ipynb #ce5664ea
 @dataclass(frozen=True)

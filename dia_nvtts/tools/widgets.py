@@ -14,7 +14,8 @@ from threading import Event, Lock, Thread
 
 from ..corpus import Clip, load_audio
 from ..delay import apply_delay, plot_tokens
-from ..report import mark_tags, plot_losses, png_bytes, plot_spectrogram, read_metrics
+from ..report import mark_tags, plot_losses, png_bytes, read_metrics
+from ..sound import plot_spectrogram
 
 import ipywidgets as W
 import numpy as np
