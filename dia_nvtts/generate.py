@@ -4,17 +4,19 @@
 
 # %% auto #0
 __all__ = ['BYTES_PER_SECOND', 'token_probabilities', 'draw', 'RowDecoder', 'generate_codes', 'guess_seconds', 'check_script',
-           'split_script', 'speak']
+           'split_script', 'speak', 'Spoken', 'speak_all']
 
 # %% ../nbs/12_generate.ipynb #16f40c16
 import math, re, warnings
 from itertools import chain
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 from .codec import Codec, decode_codes, encode_audio
 from .delay import apply_delay
 from .layers import rotary_angles
-from .model import Dia, KeyValueCache
+from .lora import unwrap
+from .model import Dia, DiaConfig, KeyValueCache
 from .tags import KNOWN_TAGS, encode_text, is_symbol, strip_tags, unknown_tags
 
 import torch
@@ -275,7 +277,7 @@ def generate_codes(
     compile:bool=False, # compile the step with `torch.compile`, as a CUDA graph on a GPU; the first rows take a minute
 ) -> list[Tensor]: # B tensors `(T,C)` of new frames, without the prompt
     "Speak `texts`, each until the model ends it or `max_rows` are full."
-    dia = model.get_base_model() if hasattr(model, 'get_base_model') else model
+    dia = unwrap(model)
     config,device,B = dia.config,dia.device,len(texts)
     eos = config.eos_token_id
     _check_settings(guidance, temperature, top_p, top_k, max_rows)
@@ -384,19 +386,60 @@ def split_script(
     return parts
 
 # %% ../nbs/12_generate.ipynb #c6aad598
-def _prompt_for(part, spoken):
+def _check_codec(codec, config):
+    have,want = (codec.codebooks, codec.codebook_size),(config.codebooks, config.eos_token_id)
+    if have == want: return
+    raise ValueError(f'codec has {have[0]} codebooks of {have[1]} codes, the model {want[0]} of {want[1]}: '
+                     'use the codec it was trained with')
+
+# %% ../nbs/12_generate.ipynb #f55179b8
+def _read_voice(codec, prompt, words, codebooks): # -> (words, codes (T,C)), or None without a prompt
+    "A voice prompt and its words; a waveform is encoded."
+    if (prompt is None) != (words is None):
+        raise ValueError('got a voice prompt without its words, or words without it: give both')
+    if prompt is None: return None
+    prompt = torch.as_tensor(prompt)
+    if prompt.is_floating_point() and prompt.ndim == 1: return words,encode_audio(codec, prompt)
+    if prompt.ndim == 2 and prompt.shape[1] == codebooks: return words,prompt.long()
+    raise ValueError(f'voice prompt has shape {tuple(prompt.shape)}: '
+                     f'expected codes (T,{codebooks}) or a waveform (W,)')
+
+# %% ../nbs/12_generate.ipynb #3b86cf66
+def _speak_together(model, scripts, voices, max_rows=3072, **kw): # -> [(codes (T,C), ended by itself)]
+    "Codes of `scripts`, each in its voice: `(words, codes)` or None."
+    config = unwrap(model).config
+    room = min(max_rows, config.decoder.max_position_embeddings) - config.max_delay - 1
+    texts = [encode_text(f'{v[0]} {o}' if v else o) for o,v in zip(scripts, voices)]
+    prompts = [v and v[1] for v in voices]
+    made = generate_codes(model, texts, max_rows=max_rows, prompts=prompts, **kw)
+    return [(c, len(c) + (0 if p is None else len(p)) < room) for c,p in zip(made, prompts)]
+
+# %% ../nbs/12_generate.ipynb #ac2fc543
+def _lender(part, spoken):
     "Of earlier parts `(script, codes)`, the one that should lend its voices to `part`."
     speakers = set(_SPEAKER.findall(part))
     same = [o for o in spoken if speakers <= set(_SPEAKER.findall(o[0]))]
     return (same or spoken or [None])[-1]
 
-def _as_codes(codec, prompt, codebooks):
-    "A voice prompt as codes: those given, or a waveform `(W,)` encoded."
-    prompt = torch.as_tensor(prompt)
-    if prompt.is_floating_point() and prompt.ndim == 1: return encode_audio(codec, prompt)
-    if prompt.ndim == 2 and prompt.shape[1] == codebooks: return prompt.long()
-    raise ValueError(f'voice prompt has shape {tuple(prompt.shape)}: expected codes (T,{codebooks}) or a waveform (W,)')
+def _speak_parts(model, parts, voice, **kw): # -> (codes (T,C), all ended by themselves)
+    "Codes of the `parts` of a script, one after another."
+    spoken,all_ended = [],True
+    for part in parts:
+        (codes,ended), = _speak_together(model, [part], [voice or _lender(part, spoken)], **kw)
+        if len(codes): spoken.append((part, codes))
+        all_ended &= ended
+    none = torch.zeros(0, unwrap(model).config.codebooks, dtype=torch.long)
+    return torch.cat([none, *(o for _,o in spoken)]),all_ended
 
+# %% ../nbs/12_generate.ipynb #b3cdaf11
+def _parts(script, seconds, config) -> list[str]:
+    "The script itself, or its parts of at most `seconds` when it would take above 20 s or is no text for the model."
+    if not script.strip(): raise ValueError('script is empty: expected words such as "[S1] Hello."')
+    if seconds is None: return [script]
+    long = guess_seconds(script) > 20 or len(script.encode()) > config.encoder.max_position_embeddings
+    return split_script(script, seconds) if long else [script]
+
+# %% ../nbs/12_generate.ipynb #39307ab2
 def speak(
     model, # a `Dia`, or a PEFT model around one
     codec:Codec,
@@ -408,25 +451,54 @@ def speak(
     **kw, # settings of `generate_codes`
 ) -> tuple[Tensor,int]: # waveform `(W,)` and samples per second
     "Speak `script`; raise `ValueError` when nothing comes of it."
-    dia = model.get_base_model() if hasattr(model, 'get_base_model') else model
-    C,V = dia.config.codebooks,dia.config.eos_token_id
-    if (codec.codebooks,codec.codebook_size) != (C,V):
-        raise ValueError(f'codec has {codec.codebooks} codebooks of {codec.codebook_size} codes, the model {C} of {V}: '
-                         'use the codec it was trained with')
-    if not script.strip(): raise ValueError('script is empty: expected words such as "[S1] Hello."')
-    if (prompt is None) != (prompt_script is None):
-        raise ValueError('got a voice prompt without its words, or words without it: give both')
-    most = dia.config.encoder.max_position_embeddings
-    long = part_seconds is not None and (guess_seconds(script) > 20 or len(script.encode()) > most)
-    parts = split_script(script, part_seconds) if long else [script]
-    notes = [n for n in check_script(script) if not (long and 'hurries' in n)] if check else []
-    for note in notes: warnings.warn(f'the script {note}', stacklevel=2)
-    spoken,mine = [],None if prompt is None else (prompt_script, _as_codes(codec, prompt, C))
-    for part in parts:
-        voice = mine or _prompt_for(part, spoken)
-        words = f'{voice[0]} {part}' if voice else part
-        codes = generate_codes(model, [encode_text(words)], prompts=[voice[1]] if voice else None, **kw)[0]
-        if len(codes): spoken.append((part, codes))
-    if not spoken:
-        raise ValueError('nothing was generated, the model ended at once: try another seed, a longer script or more max_rows')
-    return decode_codes(codec, torch.cat([o for _,o in spoken])),codec.sample_rate
+    config = unwrap(model).config
+    _check_codec(codec, config)
+    parts = _parts(script, part_seconds, config)
+    voice = _read_voice(codec, prompt, prompt_script, config.codebooks)
+    for note in check_script(script) if check else ():
+        if len(parts)==1 or 'hurries' not in note: warnings.warn(f'the script {note}', stacklevel=2)
+    codes,_ = _speak_parts(model, parts, voice, **kw)
+    if not len(codes): raise ValueError('nothing was generated, the model ended at once: '
+                                        'try another seed, a longer script or more max_rows')
+    return decode_codes(codec, codes),codec.sample_rate
+
+# %% ../nbs/12_generate.ipynb #0e9fedf6
+class Spoken(NamedTuple):
+    "What came of a script."
+    wave:Tensor # `(W,)` at the rate of the codec; empty when the model ended at once
+    ended:bool # by itself, not because all rows were full
+    seed:int # that it was spoken with
+
+# %% ../nbs/12_generate.ipynb #2dce2c90
+def speak_all(
+    model, # a `Dia`, or a PEFT model around one
+    codec:Codec,
+    scripts:Sequence[str],
+    batch:int=8, # most scripts side by side
+    seed:int|Sequence[int]|None=None, # script `i` is spoken with `seed+i`, or the `i`-th of several
+    prompt=None, # a voice for all: codes `(T,C)`, or a waveform `(W,)` at the rate of the codec
+    prompt_script:str|None=None, # the words of the prompt; needed with it
+    part_seconds:float|None=15., # scripts above 20 s are cut into parts of at most this; None never cuts
+    on_spoken:Callable|None=None, # called as `on_spoken(i, Spoken)`, as soon as script `i` is there
+    **kw, # settings of `generate_codes`
+) -> list[Spoken]:
+    "Speak `scripts`, the short ones first; with the same seed a script sounds as it does alone."
+    config = unwrap(model).config
+    _check_codec(codec, config)
+    parts = [_parts(o, part_seconds, config) for o in scripts]
+    voice = _read_voice(codec, prompt, prompt_script, config.codebooks)
+    seeds = [seed+i for i in range(len(scripts))] if isinstance(seed, int) else _seeds(seed, len(scripts))
+    whole = [i for i,o in enumerate(parts) if len(o)==1]
+    whole.sort(key=lambda i: len(encode_text(scripts[i])))
+    groups = [whole[k:k+batch] for k in range(0, len(whole), batch)]
+    groups += [[i] for i,o in enumerate(parts) if len(o)>1]
+    spoken = [None]*len(scripts)
+    for group in groups:
+        first = group[0]
+        if len(parts[first])>1: made = [_speak_parts(model, parts[first], voice, seed=seeds[first], **kw)]
+        else: made = _speak_together(model, [scripts[i] for i in group], [voice]*len(group),
+                                     seed=[seeds[i] for i in group], **kw)
+        for i,(codes,ended) in zip(group, made):
+            spoken[i] = Spoken(decode_codes(codec, codes), ended, seeds[i])
+            if on_spoken: on_spoken(i, spoken[i])
+    return spoken

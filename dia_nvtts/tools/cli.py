@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['TAG_MEASURES', 'ADAPTED', 'REAL_RUN', 'command', 'dia_preprocess', 'dia_encode', 'verify_step', 'dia_verify',
-           'dia_estimate', 'with_options', 'dia_train', 'put_adapters', 'read_lines', 'clean_script', 'dia_generate',
-           'dia_evaluate', 'print_summary', 'dia_export', 'dia_benchmark', 'dia_build_assets', 'dia_doctor',
-           'check_apart', 'dia_quickstart']
+           'dia_estimate', 'with_options', 'dia_train', 'read_lines', 'clean_script', 'dia_generate', 'dia_evaluate',
+           'print_summary', 'dia_export', 'dia_benchmark', 'dia_build_assets', 'dia_doctor', 'check_apart',
+           'dia_quickstart']
 
 # %% ../../nbs/tools/cli.ipynb #4120fe69
 import argparse
@@ -253,7 +253,7 @@ def _hear(cfg, codec, detector): # -> what `train` needs to speak samples, and t
     from dia_nvtts.corpus import read_processed
     from dia_nvtts.detector import listeners_for
     from dia_nvtts.evaluate import tag_listener
-    from dia_nvtts.generate import speak
+    from dia_nvtts.generate import speak_all
     by_ear = cfg.best_by.lstrip('-') in TAG_MEASURES
     if not cfg.samples_every and not by_ear: return {}
     try: voice = load_codec(codec_for(read_config(cfg.model), codec))
@@ -262,11 +262,7 @@ def _hear(cfg, codec, detector): # -> what `train` needs to speak samples, and t
         print(f'no samples will be spoken: {str(e).splitlines()[0]}', file=sys.stderr)
         return {}
     def say(model, script):
-        import torch
-        try: return speak(model, voice, script, check=False, seed=cfg.seed)
-        except ValueError as e:
-            if 'nothing was generated' not in str(e): raise
-            return torch.zeros(0), voice.sample_rate
+        return speak_all(model, voice, [script], seed=cfg.seed)[0].wave,voice.sample_rate
     if not by_ear: return dict(speak=say)
     clips = [c for c in read_processed(cfg.data) if c.split in {o.strip() for o in cfg.valid_split.split(',')}]
     asked = [c.text for c in clips if c.tags][:20] + [c.text for c in clips if not c.tags][:10]
@@ -297,26 +293,6 @@ def dia_train(
     if r.first: print(f'  base       {row(r.first)}\n  now        {row(r.last)}')
     if r.best: print(f'  best       {row(r.best)}, step {r.best["step"]}: {r.folder}/best')
     print(f'written: {r.weights}, {r.folder}/report.html')
-
-# %% ../../nbs/tools/cli.ipynb #3fa9f94f
-def put_adapters(
-    dia, # a `Dia`, changed in place
-    adapters:str, # folders or hub ids of adapters, with commas; none when empty
-    scales:str='1', # how much of each, 1 is as trained; one for all or one for each, with commas
-): # `Dia` or `PeftModel` with all of them active
-    "Put adapters on a model."
-    from dia_nvtts.lora import load_adapter
-    names = [o.strip() for o in str(adapters).split(',') if o.strip()]
-    try: how_much = [float(o) for o in str(scales).split(',')]
-    except ValueError: raise ValueError(f'adapter_scale is {scales!r}: expected numbers such as 1 or 1,0.5') from None
-    if names and len(how_much) not in (1,len(names)):
-        raise ValueError(f'got {len(how_much)} adapter scales for {len(names)} adapters: '
-                         'expected one for all or one for each')
-    labels = [f'adapter{i}' for i in range(len(names))]
-    for name,label,scale in zip(names, labels, how_much*len(names) if len(how_much)==1 else how_much):
-        dia = load_adapter(dia, name, label, scale=scale)
-    if names: dia.base_model.set_adapter(labels, inference_mode=True)
-    return dia
 
 # %% ../../nbs/tools/cli.ipynb #adc7380c
 def read_lines(
@@ -374,10 +350,10 @@ def dia_generate(
     import soundfile as sf
     import torch
     from dia_nvtts.checkpoint import load_dia
-    from dia_nvtts.codec import codec_for, decode_codes, load_codec
+    from dia_nvtts.codec import codec_for, load_codec
     from dia_nvtts.corpus import load_audio
-    from dia_nvtts.generate import check_script, generate_codes, guess_seconds, speak
-    from dia_nvtts.tags import encode_text
+    from dia_nvtts.generate import check_script, speak_all
+    from dia_nvtts.lora import put_adapters
     from dia_nvtts.train import TrainConfig, compute_dtype
     from tqdm.auto import tqdm
     if not script and not scripts: raise ValueError('got no script: give one, or a file with --scripts')
@@ -395,23 +371,15 @@ def dia_generate(
     how = dict(guidance=guidance, temperature=temperature, top_p=top_p, top_k=top_k, max_rows=max_rows, compile=compile)
     for i,o in enumerate(said):
         for note in check_script(o): print(f'script {i} {note}', file=sys.stderr)
-    rows,alone = {},[i for i,o in enumerate(said) if prompt or guess_seconds(o) > 20]      # those are prompted or cut into parts
-    together = [i for i in range(len(said)) if i not in alone]
-    def write(i, sound):
-        name,W = f'{i:03d}.wav',len(sound)
-        with atomic_path(folder/name) as p: sf.write(p, sound.numpy(), voice.sample_rate, subtype='PCM_16')
-        rows[i] = dict(file=name, script=said[i], seed=seed+i, frames=W//voice.hop, seconds=round(W/voice.sample_rate, 3))
+    rows = {}
+    def write(i, spoken):
+        name,W = f'{i:03d}.wav',len(spoken.wave)
+        with atomic_path(folder/name) as p: sf.write(p, spoken.wave.numpy(), voice.sample_rate, subtype='PCM_16')
+        rows[i] = dict(file=name, script=said[i], seed=spoken.seed, frames=W//voice.hop, seconds=round(W/voice.sample_rate, 3))
         tqdm.write(f'{folder/name}  {rows[i]["seconds"]:6.2f} s  {said[i]}', file=sys.stdout)
-    groups = [together[i:i+batch] for i in range(0, len(together), batch)] + [[i] for i in alone]
-    for group in tqdm(groups, unit='batch', desc='generate'):
-        if group[0] in alone:
-            try: write(group[0], speak(dia, voice, said[group[0]], wave, words, check=False, seed=seed+group[0], **how)[0])
-            except ValueError as e:
-                if 'nothing was generated' not in str(e): raise
-                write(group[0], torch.zeros(0))
-        else:
-            codes = generate_codes(dia, [encode_text(said[i]) for i in group], seed=[seed+i for i in group], **how)
-            for i,c in zip(group, codes): write(i, decode_codes(voice, c))
+        bar.update()
+    with tqdm(total=len(said), unit='script', desc='generate') as bar:
+        speak_all(dia, voice, said, batch, seed, wave, words, on_spoken=write, **how)
     made = dict(model=model, adapter=adapter, adapter_scale=adapter_scale, prompt=prompt, prompt_text=words, codec=voice.id,
                 **how, samples=[rows[i] for i in sorted(rows)])
     with atomic_path(folder/'samples.json') as p: p.write_text(json.dumps(made, indent=1, ensure_ascii=False), encoding='utf-8')
@@ -455,6 +423,7 @@ def dia_evaluate(
     from dia_nvtts.codec import codec_for, load_codec
     from dia_nvtts.detector import listeners_for
     from dia_nvtts.evaluate import evaluate
+    from dia_nvtts.lora import put_adapters
     from dia_nvtts.train import TrainConfig, compute_dtype, read_examples
     if not adapter:
         raise ValueError('got no adapter: expected a folder such as runs/lora/adapter, '
