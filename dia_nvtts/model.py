@@ -8,33 +8,16 @@ __all__ = ['EncoderConfig', 'DecoderConfig', 'DiaConfig', 'EncoderLayer', 'Encod
 
 # %% ../nbs/06_model.ipynb #f456105d
 import math
-from dataclasses import asdict, dataclass, field, fields, replace
+from dataclasses import asdict, dataclass, field, fields
 
 import torch
+from fastcore.basics import patch
 from torch import nn, Tensor
 from torch.utils.checkpoint import checkpoint
 
 from .layers import Attention, DenseGeneral, GatedMLP, RMSNorm, rotary_angles
 
 # %% ../nbs/06_model.ipynb #d8ba6367
-def _check_rope(d:dict) -> float:
-    "The rotary time scale of either form of configuration file; scaled positions are refused."
-    rope = d.get('rope_parameters') or d.get('rope_scaling') or {}
-    kind = rope.get('rope_type', rope.get('type', 'default'))
-    if kind != 'default': raise ValueError(f'rope scaling {kind!r} is not supported: Dia was released without')
-    return float(d.get('rope_theta') or rope.get('rope_theta') or 10_000.)
-
-def _known(cls, d:dict) -> dict: return {f.name:d[f.name] for f in fields(cls) if f.name in d}
-
-def _check_half(c):
-    if c.hidden_act != 'silu': raise ValueError(f'activation {c.hidden_act!r} is not supported: expected silu')
-    for o in fields(c):
-        v = getattr(c, o.name)
-        if o.type in ('int', int) and v < 1: raise ValueError(f'{o.name} is {v}: expected at least 1')
-    if c.num_attention_heads % c.num_key_value_heads:
-        raise ValueError(f'{c.num_attention_heads} query heads do not divide into {c.num_key_value_heads} key/value heads')
-    if c.head_dim % 2: raise ValueError(f'head_dim is {c.head_dim}: rotary positions need an even number')
-
 @dataclass(frozen=True)
 class EncoderConfig:
     "Sizes of the text encoder."
@@ -51,6 +34,7 @@ class EncoderConfig:
     hidden_act:str='silu'
     def __post_init__(self): _check_half(self)
 
+# %% ../nbs/06_model.ipynb #b87ebdf9
 @dataclass(frozen=True)
 class DecoderConfig:
     "Sizes of the audio decoder."
@@ -70,21 +54,9 @@ class DecoderConfig:
     norm_eps:float=1e-5
     rope_theta:float=10_000.
     hidden_act:str='silu'
-    def __post_init__(self):
-        _check_half(self)
-        if self.cross_num_attention_heads % self.cross_num_key_value_heads:
-            raise ValueError(f'{self.cross_num_attention_heads} cross-attention query heads do not divide into '
-                             f'{self.cross_num_key_value_heads} key/value heads')
-        if self.cross_head_dim % 2: raise ValueError(f'cross_head_dim is {self.cross_head_dim}: expected an even number')
+    def __post_init__(self): _check_half(self)
 
 # %% ../nbs/06_model.ipynb #36eed574
-_LEGACY_ENCODER = dict(hidden_size='n_embd', num_hidden_layers='n_layer', num_attention_heads='n_head',
-                       num_key_value_heads='n_head', head_dim='head_dim', intermediate_size='n_hidden')
-_LEGACY_DECODER = dict(hidden_size='n_embd', num_hidden_layers='n_layer', num_attention_heads='gqa_query_heads',
-                       num_key_value_heads='kv_heads', head_dim='gqa_head_dim', intermediate_size='n_hidden',
-                       cross_num_attention_heads='cross_query_heads', cross_num_key_value_heads='cross_query_heads',
-                       cross_head_dim='cross_head_dim')
-
 @dataclass(frozen=True)
 class DiaConfig:
     "Everything that decides what Dia computes; defaults are Dia-1.6B-0626."
@@ -98,18 +70,7 @@ class DiaConfig:
 
     def __post_init__(self):
         object.__setattr__(self, 'delay_pattern', tuple(self.delay_pattern))
-        d,e = self.decoder,self.encoder
-        if len(self.delay_pattern) != d.num_channels:
-            raise ValueError(f'delay pattern has {len(self.delay_pattern)} entries, the decoder {d.num_channels} codebooks')
-        if min(self.delay_pattern) < 0: raise ValueError(f'delay pattern {self.delay_pattern} has a negative entry')
-        ids = self.eos_token_id,self.pad_token_id,self.bos_token_id
-        if len(set(ids)) < 3 or min(ids) < 1: raise ValueError(f'EOS, PAD, BOS are {ids}: expected three different ids above 0')
-        if max(ids) >= d.vocab_size:
-            raise ValueError(f'vocabulary of {d.vocab_size} is smaller than the special ids {ids}')
-        if self.eos_token_id > min(self.pad_token_id, self.bos_token_id):
-            raise ValueError(f'EOS is {self.eos_token_id}: expected it below PAD and BOS {ids[1:]}, right after the codes')
-        if d.cross_hidden_size != e.hidden_size:
-            raise ValueError(f'cross_hidden_size is {d.cross_hidden_size}, the encoder has width {e.hidden_size}')
+        _check_whole(self)
 
     @property
     def codebooks(self) -> int: return self.decoder.num_channels
@@ -122,87 +83,79 @@ class DiaConfig:
         "Most frames that fit: inputs are BOS, the frames and `max_delay` more rows."
         return self.decoder.max_position_embeddings - 1 - self.max_delay
 
-    @classmethod
-    def tiny(cls, **kw):
-        "The smallest Dia of the same architecture that is of use: 4 codebooks of 128 codes, 1.3 M parameters."
-        enc = EncoderConfig(hidden_size=96, num_hidden_layers=3, num_attention_heads=3, num_key_value_heads=3, head_dim=32,
-                            intermediate_size=256, max_position_embeddings=256)
-        dec = DecoderConfig(hidden_size=128, num_hidden_layers=3, num_attention_heads=4, num_key_value_heads=2, head_dim=32,
-                            cross_num_attention_heads=4, cross_num_key_value_heads=4, cross_head_dim=32, cross_hidden_size=96,
-                            intermediate_size=384, vocab_size=132, num_channels=4, max_position_embeddings=512)
-        return cls(**{**dict(encoder=enc, decoder=dec, delay_pattern=(0,1,2,3), eos_token_id=128, pad_token_id=129,
-                             bos_token_id=130), **kw})
+# %% ../nbs/06_model.ipynb #19e907fc
+@patch(cls_method=True)
+def tiny(cls:DiaConfig, **kw):
+    "The smallest Dia that is of use: 4 codebooks of 128 codes, 1.3 M parameters; `kw` are fields."
+    encoder = EncoderConfig(hidden_size=96, num_hidden_layers=3, num_attention_heads=3, head_dim=32,
+        num_key_value_heads=3, intermediate_size=256, max_position_embeddings=256)
+    decoder = DecoderConfig(hidden_size=128, num_hidden_layers=3, num_attention_heads=4,
+        num_key_value_heads=2, head_dim=32, cross_num_attention_heads=4,
+        cross_num_key_value_heads=4, cross_head_dim=32, cross_hidden_size=96,
+        intermediate_size=384, vocab_size=132, num_channels=4, max_position_embeddings=512)
+    sizes = dict(encoder=encoder, decoder=decoder, delay_pattern=(0,1,2,3),
+                 eos_token_id=128, pad_token_id=129, bos_token_id=130)
+    return cls(**sizes | kw)
 
-    def to_dict(self) -> dict:
-        "The flat form of 0626, which transformers reads too, and the generation beside it."
-        ids = {k:getattr(self, k) for k in ('eos_token_id','pad_token_id','bos_token_id')}
-        rest = {'rope_scaling': None, 'initializer_range': .02}
-        return dict(architectures=['DiaForConditionalGeneration'], model_type='dia', is_encoder_decoder=True,
-                    encoder_config={**asdict(self.encoder), **rest, 'model_type':'dia_encoder'},
-                    decoder_config={**asdict(self.decoder), **rest, **ids, 'model_type':'dia_decoder'},
-                    delay_pattern=list(self.delay_pattern), norm_eps=self.decoder.norm_eps, **ids,
-                    cross_attention_rope=self.cross_attention_rope)
+# %% ../nbs/06_model.ipynb #9da86813
+def _check_heads(heads, kv_heads, size, where=''):
+    if heads % kv_heads: raise ValueError(f'{heads} {where}query heads do not divide into '
+                                          f'{kv_heads} key/value heads')
+    if size % 2:
+        raise ValueError(f'{where}head_dim is {size}: rotary positions need an even number')
 
-    @classmethod
-    def from_dict(cls,
-        d:dict, # contents of a `config.json`: flat (0626), transformers, or nested (first release)
-        cross_attention_rope:bool|None=None, # override the generation; refused when the file itself names another
-    ):
-        "Read any of the three forms of configuration; the generation follows from the form unless the file names it."
-        nested = 'model' in d and 'data' in d
-        if not nested and not ('encoder_config' in d and 'decoder_config' in d):
-            raise ValueError(f'got a configuration with {sorted(d)[:8]}: expected encoder_config and decoder_config (0626) '
-                             'or model and data (first release)')
-        named = d.get('cross_attention_rope')
-        if named is not None and cross_attention_rope is not None and named != cross_attention_rope:
-            raise ValueError(f'these weights are of the {"first release" if named else "0626"} generation '
-                             f'(cross_attention_rope={named}): drop cross_attention_rope={cross_attention_rope}')
-        rope = next(o for o in (named, cross_attention_rope, nested) if o is not None)
-        return (cls._from_nested if nested else cls._from_flat)(d, rope)
+def _check_half(c):
+    if c.hidden_act != 'silu':
+        raise ValueError(f'activation {c.hidden_act!r} is not supported: expected silu')
+    for f in fields(c):
+        value = getattr(c, f.name)
+        if f.type in ('int', int) and value < 1:
+            raise ValueError(f'{f.name} is {value}: expected at least 1')
+    _check_heads(c.num_attention_heads, c.num_key_value_heads, c.head_dim)
+    if isinstance(c, DecoderConfig):
+        _check_heads(c.cross_num_attention_heads, c.cross_num_key_value_heads, c.cross_head_dim,
+                     'cross-attention ')
 
-    @classmethod
-    def _from_flat(cls, d, rope):
-        e,c = d['encoder_config'],d['decoder_config']
-        halves = [k(**{**_known(k, o), 'rope_theta': _check_rope(o)}) for k,o in ((EncoderConfig,e),(DecoderConfig,c))]
-        ids = {k: c[k] if c.get(k) is not None else d[k] for k in ('eos_token_id','pad_token_id','bos_token_id')
-               if c.get(k) is not None or d.get(k) is not None}
-        return cls(*halves, delay_pattern=d.get('delay_pattern', cls.delay_pattern), cross_attention_rope=rope, **ids)
-
-    @classmethod
-    def _from_nested(cls, d, rope):
-        m,data = d['model'],d['data']
-        up = lambda n: math.ceil(n/128)*128                # the first release rounds lengths up
-        shared = dict(norm_eps=m.get('normalization_layer_epsilon', 1e-5), rope_theta=float(m.get('rope_max_timescale', 1e4)))
-        if m.get('rope_min_timescale', 1) != 1: raise ValueError(f'rope_min_timescale is {m["rope_min_timescale"]}: expected 1')
-        enc = EncoderConfig(**{k:m['encoder'][v] for k,v in _LEGACY_ENCODER.items()}, vocab_size=m.get('src_vocab_size', 128),
-                            max_position_embeddings=up(data['text_length']), **shared)
-        dec = DecoderConfig(**{k:m['decoder'][v] for k,v in _LEGACY_DECODER.items()}, cross_hidden_size=enc.hidden_size,
-                            vocab_size=m.get('tgt_vocab_size', 1028), num_channels=data.get('channels', 9),
-                            max_position_embeddings=up(data['audio_length']), **shared)
-        ids = {f'{k}_token_id':data[f'audio_{k}_value'] for k in ('eos','pad','bos') if f'audio_{k}_value' in data}
-        return cls(enc, dec, delay_pattern=data.get('delay_pattern', cls.delay_pattern), cross_attention_rope=rope, **ids)
+# %% ../nbs/06_model.ipynb #3ff147af
+def _check_whole(c):
+    ids,d = (c.eos_token_id,c.pad_token_id,c.bos_token_id),c.decoder
+    if len(c.delay_pattern) != d.num_channels:
+        raise ValueError(f'delay pattern has {len(c.delay_pattern)} entries, '
+                         f'the decoder {d.num_channels} codebooks')
+    if min(c.delay_pattern) < 0:
+        raise ValueError(f'delay pattern {c.delay_pattern} has a negative entry')
+    if len(set(ids)) < 3 or min(ids) < 1:
+        raise ValueError(f'EOS, PAD, BOS are {ids}: expected three different ids above 0')
+    if max(ids) >= d.vocab_size:
+        raise ValueError(f'vocabulary of {d.vocab_size} is smaller than the special ids {ids}')
+    if ids[0] != min(ids):
+        raise ValueError(f'EOS is {ids[0]}: expected it below PAD and BOS {ids[1:]}, '
+                         'right after the codes')
+    if d.cross_hidden_size != c.encoder.hidden_size:
+        raise ValueError(f'cross_hidden_size is {d.cross_hidden_size}, '
+                         f'the encoder has width {c.encoder.hidden_size}')
 
 # %% ../nbs/06_model.ipynb #6f108639
-def _run(layers, x, recompute, *args):
-    "Through `layers` in turn; with `recompute`, activations inside a layer are made again for the backward pass."
-    for layer in layers:
-        x = checkpoint(layer, x, *args, use_reentrant=False) if recompute else layer(x, *args)
-    return x
-
 class EncoderLayer(nn.Module):
     "Self-attention over the whole text, then the MLP, each behind a norm and added to its input."
     def __init__(self, c:EncoderConfig, device=None, dtype=None):
         super().__init__()
-        kw = dict(device=device, dtype=dtype)
-        self.pre_sa_norm = RMSNorm(c.hidden_size, c.norm_eps, device)
-        self.self_attention = Attention(c.hidden_size, c.num_attention_heads, c.num_key_value_heads, c.head_dim, **kw)
-        self.post_sa_norm = RMSNorm(c.hidden_size, c.norm_eps, device)
-        self.mlp = GatedMLP(c.hidden_size, c.intermediate_size, **kw)
+        D,heads,kw = c.hidden_size,c.num_attention_heads,dict(device=device, dtype=dtype)
+        self.pre_sa_norm = RMSNorm(D, c.norm_eps, device)
+        self.self_attention = Attention(D, heads, c.num_key_value_heads, c.head_dim, **kw)
+        self.post_sa_norm = RMSNorm(D, c.norm_eps, device)
+        self.mlp = GatedMLP(D, c.intermediate_size, **kw)
 
     def forward(self, x, angles, mask):
         h = self.pre_sa_norm(x)
-        x = x + self.self_attention(h, self.self_attention.keys_values(h, angles), angles, mask)
+        keys_values = self.self_attention.keys_values(h, angles)
+        x = x + self.self_attention(h, keys_values, angles, mask)
         return x + self.mlp(self.post_sa_norm(x))
+
+# %% ../nbs/06_model.ipynb #2b97c045
+def _through(layer, recompute, x, *args):
+    "`layer(x, *args)`; with `recompute`, all that is kept for the backward pass is the input."
+    return checkpoint(layer, x, *args, use_reentrant=False) if recompute else layer(x, *args)
 
 class Encoder(nn.Module):
     "Bytes to vectors."
@@ -210,51 +163,58 @@ class Encoder(nn.Module):
         super().__init__()
         self.config,self.recompute = c,False
         self.embedding = nn.Embedding(c.vocab_size, c.hidden_size, device=device, dtype=dtype)
-        self.layers = nn.ModuleList(EncoderLayer(c, device, dtype) for _ in range(c.num_hidden_layers))
+        layers = [EncoderLayer(c, device, dtype) for _ in range(c.num_hidden_layers)]
+        self.layers = nn.ModuleList(layers)
         self.norm = RMSNorm(c.hidden_size, c.norm_eps, device)
 
     def forward(self,
         text_ids:Tensor, # `(B,S)` byte ids, 0 where padded
         text_mask:Tensor, # `(B,S)` bool, True at text
     ) -> Tensor: # `(B,S,D)`; what stands at padded positions means nothing
-        B,S = text_ids.shape
-        angles = rotary_angles(torch.arange(S, device=text_ids.device), self.config.head_dim, self.config.rope_theta)
-        x = _run(self.layers, self.embedding(text_ids), self.recompute and self.training, angles, text_mask[:,None,None])
+        positions = torch.arange(text_ids.shape[1], device=text_ids.device)
+        angles = rotary_angles(positions, self.config.head_dim, self.config.rope_theta)
+        x,mask = self.embedding(text_ids),text_mask[:,None,None]    # (B,S,D), (B,1,1,S)
+        for layer in self.layers:
+            x = _through(layer, self.recompute and self.training, x, angles, mask)
         return self.norm(x)
 
-# %% ../nbs/06_model.ipynb #386569ab
+# %% ../nbs/06_model.ipynb #37239e44
 class KeyValueCache:
-    "Keys and values of the rows so far, one pair of `(B,K,rows,H)` buffers for each decoder layer."
+    "Keys and values of the rows so far, a pair of `(B,K,rows,H)` buffers for each decoder layer."
     def __init__(self,
         c:DecoderConfig,
         batch:int, # `B`
         rows:int, # most rows that will be written
         device=None, dtype=None,
     ):
-        shape = batch, c.num_key_value_heads, rows, c.head_dim
         self.rows,self.used = rows,0
-        self.layers = [tuple(torch.zeros(shape, device=device, dtype=dtype) for _ in 'kv')
-                       for _ in range(c.num_hidden_layers)]
+        shape = batch, c.num_key_value_heads, rows, c.head_dim
+        def buffer(): return torch.zeros(shape, device=device, dtype=dtype)
+        self.layers = [(buffer(),buffer()) for _ in range(c.num_hidden_layers)]
 
-    def put(self, layer:int, keys_values):
-        "Write new rows behind those used so far; returns all rows up to the new ones."
+    def put(self,
+        layer:int,
+        keys_values, # of the new rows, `(B,K,new,H)` each
+    ): # of all rows up to the new ones, `(B,K,used+new,H)` each
+        "Write new rows behind those used so far."
         end = self.used + keys_values[0].shape[2]
         if end > self.rows: raise ValueError(f'cache holds {self.rows} rows, got row {end}')
         for buffer,new in zip(self.layers[layer], keys_values): buffer[:,:,self.used:end] = new
-        return tuple(o[:,:,:end] for o in self.layers[layer])
+        return tuple(buffer[:,:,:end] for buffer in self.layers[layer])
 
+# %% ../nbs/06_model.ipynb #386569ab
 class DecoderLayer(nn.Module):
     "Causal self-attention over audio rows, cross-attention to the text, then the MLP."
     def __init__(self, c:DecoderConfig, device=None, dtype=None):
         super().__init__()
-        kw = dict(device=device, dtype=dtype)
-        self.pre_sa_norm = RMSNorm(c.hidden_size, c.norm_eps, device)
-        self.self_attention = Attention(c.hidden_size, c.num_attention_heads, c.num_key_value_heads, c.head_dim, **kw)
-        self.pre_ca_norm = RMSNorm(c.hidden_size, c.norm_eps, device)
-        self.cross_attention = Attention(c.hidden_size, c.cross_num_attention_heads, c.cross_num_key_value_heads,
-                                         c.cross_head_dim, c.cross_hidden_size, **kw)
-        self.pre_mlp_norm = RMSNorm(c.hidden_size, c.norm_eps, device)
-        self.mlp = GatedMLP(c.hidden_size, c.intermediate_size, **kw)
+        D,heads,kw = c.hidden_size,c.num_attention_heads,dict(device=device, dtype=dtype)
+        self.pre_sa_norm = RMSNorm(D, c.norm_eps, device)
+        self.self_attention = Attention(D, heads, c.num_key_value_heads, c.head_dim, **kw)
+        self.pre_ca_norm = RMSNorm(D, c.norm_eps, device)
+        self.cross_attention = Attention(D, c.cross_num_attention_heads,
+            c.cross_num_key_value_heads, c.cross_head_dim, c.cross_hidden_size, **kw)
+        self.pre_mlp_norm = RMSNorm(D, c.norm_eps, device)
+        self.mlp = GatedMLP(D, c.intermediate_size, **kw)
 
     def forward(self,
         x, # `(B,T,D)`
@@ -264,34 +224,43 @@ class DecoderLayer(nn.Module):
         cross_angles=(None,None), # first release: rotary angles of rows and of text positions
         cache=None, # `(KeyValueCache, layer number)` when rows come one after another
     ):
-        h = self.pre_sa_norm(x)
-        kv,mask,T = self.self_attention.keys_values(h, angles),None,x.shape[1]
-        if cache is not None:
-            kv = cache[0].put(cache[1], kv)
-            if 1 < T < kv[0].shape[2]: mask = torch.ones(T, kv[0].shape[2], dtype=torch.bool, device=x.device).tril(cache[0].used)
-        x = x + self.self_attention(h, kv, angles, mask, causal=T > 1 and mask is None)
-        kv = text if isinstance(text, tuple) else self.cross_attention.keys_values(text, cross_angles[1])
-        x = x + self.cross_attention(self.pre_ca_norm(x), kv, cross_angles[0], text_mask)
+        x = x + self.look_back(self.pre_sa_norm(x), angles, cache)
+        of_rows,of_text = cross_angles
+        made = isinstance(text, tuple)
+        keys_values = text if made else self.cross_attention.keys_values(text, of_text)
+        x = x + self.cross_attention(self.pre_ca_norm(x), keys_values, of_rows, text_mask)
         return x + self.mlp(self.pre_mlp_norm(x))
 
+# %% ../nbs/06_model.ipynb #659795a6
+@patch
+def look_back(self:DecoderLayer,
+    h, # `(B,T,D)` rows, behind their norm
+    angles, # rotary angles of the rows
+    cache=None, # `(KeyValueCache, layer number)`
+):
+    "Self-attention over these rows, and those in the cache."
+    T,mask = h.shape[1],None
+    keys_values = self.self_attention.keys_values(h, angles)
+    if cache is not None:
+        store,layer = cache
+        keys_values = store.put(layer, keys_values)
+        if T > 1 and store.used:
+            mask = torch.ones(T, store.used+T, dtype=torch.bool, device=h.device).tril(store.used)
+    return self.self_attention(h, keys_values, angles, mask, causal=T > 1 and mask is None)
+
+# %% ../nbs/06_model.ipynb #e7373e46
 class Decoder(nn.Module):
     "Audio rows and encoded text to hidden rows; `logits_dense` turns those into logits."
     def __init__(self, config:DiaConfig, device=None, dtype=None):
         super().__init__()
-        c = config.decoder
+        c,kw = config.decoder,dict(device=device, dtype=dtype)
         self.config,self.cross_rope,self.recompute = c,config.cross_attention_rope,False
-        self.embeddings = nn.ModuleList(nn.Embedding(c.vocab_size, c.hidden_size, device=device, dtype=dtype)
-                                        for _ in range(c.num_channels))
-        self.layers = nn.ModuleList(DecoderLayer(c, device, dtype) for _ in range(c.num_hidden_layers))
+        tables = [nn.Embedding(c.vocab_size, c.hidden_size, **kw) for _ in range(c.num_channels)]
+        self.embeddings = nn.ModuleList(tables)
+        layers = [DecoderLayer(c, **kw) for _ in range(c.num_hidden_layers)]
+        self.layers = nn.ModuleList(layers)
         self.norm = RMSNorm(c.hidden_size, c.norm_eps, device)
-        self.logits_dense = DenseGeneral((c.hidden_size,), (c.num_channels,c.vocab_size), device=device, dtype=dtype)
-
-    def _angles(self, positions, head_size): return rotary_angles(positions, head_size, self.config.rope_theta)
-
-    def text_keys_values(self, text:Tensor) -> list[tuple[Tensor,Tensor]]:
-        "Keys and values of the encoded text `(B,S,E)` for each layer, made once for many rows."
-        angles = self._angles(torch.arange(text.shape[1], device=text.device), self.config.cross_head_dim) if self.cross_rope else None
-        return [layer.cross_attention.keys_values(text, angles) for layer in self.layers]
+        self.logits_dense = DenseGeneral((c.hidden_size,), (c.num_channels,c.vocab_size), **kw)
 
     def forward(self,
         audio_ids:Tensor, # `(B,T,C)` delayed tokens
@@ -299,27 +268,42 @@ class Decoder(nn.Module):
         text_mask:Tensor, # `(B,S)` bool
         cache:KeyValueCache|None=None, # rows follow those already in the cache
     ) -> Tensor: # `(B,T,D)` hidden rows after the final norm
-        B,T,C = audio_ids.shape
-        if C != len(self.embeddings): raise ValueError(f'audio has {C} codebooks, the model {len(self.embeddings)}')
-        start = cache.used if cache else 0
+        T,C = audio_ids.shape[1:]
+        if C != len(self.embeddings):
+            raise ValueError(f'audio has {C} codebooks, the model {len(self.embeddings)}')
+        made,start = isinstance(text, list),cache.used if cache else 0
         rows = torch.arange(start, start+T, device=audio_ids.device)
-        angles,cross = self._angles(rows, self.config.head_dim),(None,None)
-        if self.cross_rope:
-            text_angles = None if isinstance(text, list) else self._angles(
-                torch.arange(text.shape[1], device=text.device), self.config.cross_head_dim)
-            cross = self._angles(rows, self.config.cross_head_dim),text_angles
-        x,mask = sum(emb(audio_ids[...,c]) for c,emb in enumerate(self.embeddings)),text_mask[:,None,None]
-        if cache is None and not isinstance(text, list):
-            x = _run(self.layers, x, self.recompute and self.training, angles, text, mask, cross)
-        else:
-            for i,layer in enumerate(self.layers):
-                x = layer(x, angles, text[i] if isinstance(text, list) else text, mask, cross, cache and (cache,i))
-            if cache: cache.used += T
+        angles = rotary_angles(rows, self.config.head_dim, self.config.rope_theta)
+        cross_angles = self._cross_angles(rows),None if made else self._text_angles(text)
+        again = self.recompute and self.training and cache is None and not made
+        x = sum(table(audio_ids[...,c]) for c,table in enumerate(self.embeddings))  # (B,T,D)
+        for i,layer in enumerate(self.layers):
+            x = _through(layer, again, x, angles, text[i] if made else text, text_mask[:,None,None],
+                         cross_angles, (cache,i) if cache else None)
+        if cache: cache.used += T
         return self.norm(x)
+
+# %% ../nbs/06_model.ipynb #803c7d52
+@patch
+def _cross_angles(self:Decoder, positions):
+    if self.cross_rope:
+        return rotary_angles(positions, self.config.cross_head_dim, self.config.rope_theta)
+
+@patch
+def _text_angles(self:Decoder, text):
+    return self._cross_angles(torch.arange(text.shape[1], device=text.device))
+
+@patch
+def text_keys_values(self:Decoder,
+    text:Tensor, # `(B,S,E)` from the encoder
+) -> list[tuple[Tensor,Tensor]]: # for each layer
+    "Keys and values of the encoded text, made once for many rows."
+    angles = self._text_angles(text)
+    return [layer.cross_attention.keys_values(text, angles) for layer in self.layers]
 
 # %% ../nbs/06_model.ipynb #b5019971
 class Dia(nn.Module):
-    "Text encoder and audio decoder; parameter names and kernel layouts are those of the released weights."
+    "Text encoder and audio decoder; names and kernel layouts are those of the released weights."
     def __init__(self,
         config:DiaConfig,
         device=None, # 'meta' makes shapes without memory
@@ -335,61 +319,153 @@ class Dia(nn.Module):
     @property
     def dtype(self): return self.encoder.embedding.weight.dtype
 
-    def encode(self,
-        text_ids:Tensor, # `(B,S)` byte ids, 0 where padded
-        text_mask:Tensor, # `(B,S)` bool, True at text; at least one per script
-    ) -> Tensor: # `(B,S,E)`
-        "Encode scripts; for the unconditional branch give ids 0 with the mask of the script left open."
-        S,most = text_ids.shape[1],self.config.encoder.max_position_embeddings
-        if not 0 < S <= most: raise ValueError(f'got scripts of up to {S} bytes: expected 1 to {most}')
-        return self.encoder(text_ids, text_mask)
-
-    def hidden(self,
-        text_ids:Tensor, # `(B,S)`
-        text_mask:Tensor, # `(B,S)`
-        audio_ids:Tensor, # `(B,T,C)` delayed tokens, padded on the right
-    ) -> Tensor: # `(B,T,D)`
-        "The forward pass without the head."
-        T,most = audio_ids.shape[1],self.config.decoder.max_position_embeddings
-        if not 0 < T <= most: raise ValueError(f'got {T} audio rows: expected 1 to {most}')
-        return self.decoder(audio_ids, self.encode(text_ids, text_mask), text_mask)
-
-    def forward(self, text_ids:Tensor, text_mask:Tensor, audio_ids:Tensor) -> Tensor: # `(B,T,C,V)` fp32
-        "Logits of the row after each row, for all codebooks at once."
+    def forward(self, text_ids:Tensor, text_mask:Tensor, audio_ids:Tensor) -> Tensor:
+        "Logits `(B,T,C,V)` in fp32, of the row after each row, for all codebooks at once."
         return self.decoder.logits_dense(self.hidden(text_ids, text_mask, audio_ids)).float()
 
-    def recompute_activations(self, on:bool=True):
-        "Gradient checkpointing: keep only the inputs of layers and compute the rest again in the backward pass."
-        self.encoder.recompute = self.decoder.recompute = on
-        return self
+# %% ../nbs/06_model.ipynb #5740b0c9
+@patch
+def hidden(self:Dia,
+    text_ids:Tensor, # `(B,S)`
+    text_mask:Tensor, # `(B,S)`
+    audio_ids:Tensor, # `(B,T,C)` delayed tokens, padded on the right
+) -> Tensor: # `(B,T,D)`
+    "The forward pass without the head."
+    T,most = audio_ids.shape[1],self.config.decoder.max_position_embeddings
+    if not 0 < T <= most: raise ValueError(f'got {T} audio rows: expected 1 to {most}')
+    return self.decoder(audio_ids, self.encode(text_ids, text_mask), text_mask)
 
-    def reset_parameters(self,
-        seed:int|None=None, # seeds torch's generator when given
-    ):
-        "Fill all weights with random numbers such that activations and gradients keep their size through the layers."
-        if seed is not None: torch.manual_seed(seed)
-        with torch.no_grad():
-            for name,m in self.named_modules():
-                part = name.rsplit('.', 1)[-1]
-                if isinstance(m, DenseGeneral):
-                    depth = 2*len(self.encoder.layers) if name.startswith('encoder') else 3*len(self.decoder.layers)
-                    m.reset_parameters({'q_proj': m.out_shape[-1]**-.5, 'o_proj': depth**-.5, 'wo': depth**-.5,
-                                        'logits_dense': .1}.get(part, 1.))
-                elif isinstance(m, nn.Embedding):
-                    nn.init.normal_(m.weight, std=len(self.decoder.embeddings)**-.5 if name.startswith('decoder') else 1.)
-                elif isinstance(m, RMSNorm): nn.init.ones_(m.weight)
-        return self
+# %% ../nbs/06_model.ipynb #82eafc4c
+@patch
+def encode(self:Dia,
+    text_ids:Tensor, # `(B,S)` byte ids, 0 where padded
+    text_mask:Tensor, # `(B,S)` bool, True at text; at least one per script
+) -> Tensor: # `(B,S,E)`
+    "Encode scripts; the unconditional branch has ids 0 and the mask of the script left open."
+    S,most = text_ids.shape[1],self.config.encoder.max_position_embeddings
+    if not 0 < S <= most: raise ValueError(f'got scripts of up to {S} bytes: expected 1 to {most}')
+    return self.encoder(text_ids, text_mask)
+
+# %% ../nbs/06_model.ipynb #82755d1d
+@patch
+def reset_parameters(self:Dia,
+    seed:int|None=None, # seeds torch's generator when given
+):
+    "Fill all weights with random numbers that keep the size of activations and gradients."
+    if seed is not None: torch.manual_seed(seed)
+    added = {'encoder': (2*len(self.encoder.layers))**-.5,
+             'decoder': (3*len(self.decoder.layers))**-.5}
+    spread = {'encoder': 1., 'decoder': len(self.decoder.embeddings)**-.5}
+    for name,m in self.named_modules():
+        half,part = name.split('.')[0],name.rsplit('.', 1)[-1]
+        if isinstance(m, DenseGeneral):
+            gains = {'q_proj': m.out_shape[-1]**-.5, 'o_proj': added[half], 'wo': added[half],
+                     'logits_dense': .1}
+            m.reset_parameters(gains.get(part, 1.))
+        elif isinstance(m, nn.Embedding): nn.init.normal_(m.weight, std=spread[half])
+        elif isinstance(m, RMSNorm): nn.init.ones_(m.weight)
+    return self
 
 # %% ../nbs/06_model.ipynb #3ca68577
+_PARTS = {'text embedding': 'encoder.embedding', 'encoder layers': 'encoder.layers',
+          'audio embeddings': 'decoder.embeddings', 'decoder self-attention': '.self_attention',
+          'decoder cross-attention': '.cross_attention', 'decoder MLP': '.mlp',
+          'head': 'logits_dense', 'norms': 'norm'} # what a parameter's name holds
+
 def count_parameters(
     model:nn.Module, # a `Dia`, on any device, 'meta' too
 ) -> dict[str,int]: # parameters by part, and `total`
     "How many parameters each part of the model holds."
-    parts = {'text embedding':'encoder.embedding', 'encoder layers':'encoder.layers', 'audio embeddings':'decoder.embeddings',
-             'decoder self-attention':'.self_attention', 'decoder cross-attention':'.cross_attention', 'decoder MLP':'.mlp',
-             'head':'logits_dense', 'norms':'norm'}
-    counts = dict.fromkeys(parts, 0)
+    counts = dict.fromkeys(_PARTS, 0)
     for name,p in model.named_parameters():
-        part = 'norms' if 'norm' in name.split('.')[-2] else next(k for k,v in parts.items() if v in name)
+        norm = 'norm' in name.split('.')[-2]
+        part = 'norms' if norm else next(k for k,v in _PARTS.items() if v in name)
         counts[part] += p.numel()
     return {**counts, 'total': sum(counts.values())}
+
+# %% ../nbs/06_model.ipynb #4c953d01
+@patch
+def recompute_activations(self:Dia, on:bool=True):
+    "Keep only the inputs of layers and compute the rest again in the backward pass."
+    self.encoder.recompute = self.decoder.recompute = on
+    return self
+
+# %% ../nbs/06_model.ipynb #99666327
+@patch
+def to_dict(self:DiaConfig) -> dict:
+    "The flat form of 0626, which transformers reads too, and the generation beside it."
+    ids = {k: getattr(self, k) for k in _IDS}
+    rest = {'rope_scaling': None, 'initializer_range': .02}
+    return dict(architectures=['DiaForConditionalGeneration'], model_type='dia',
+                is_encoder_decoder=True,
+                encoder_config={**asdict(self.encoder), **rest, 'model_type': 'dia_encoder'},
+                decoder_config={**asdict(self.decoder), **rest, **ids, 'model_type': 'dia_decoder'},
+                delay_pattern=list(self.delay_pattern), norm_eps=self.decoder.norm_eps, **ids,
+                cross_attention_rope=self.cross_attention_rope)
+
+_IDS = 'eos_token_id','pad_token_id','bos_token_id'
+
+# %% ../nbs/06_model.ipynb #47f1c174
+def _check_rope(d:dict) -> float:
+    "The rotary time scale of either form of table."
+    rope = d.get('rope_parameters') or d.get('rope_scaling') or {}
+    kind = rope.get('rope_type', rope.get('type', 'default'))
+    if kind != 'default':
+        raise ValueError(f'rope scaling {kind!r} is not supported: Dia was released without')
+    return float(d.get('rope_theta') or rope.get('rope_theta') or 10_000.)
+
+def _from_flat(d, rope):
+    def half(kind, found):
+        known = {f.name: found[f.name] for f in fields(kind) if f.name in found}
+        return kind(**{**known, 'rope_theta': _check_rope(found)})
+    encoder,decoder = d['encoder_config'],d['decoder_config']
+    ids = {k: v for where in (d,decoder) for k,v in where.items() if k in _IDS and v is not None}
+    return DiaConfig(half(EncoderConfig, encoder), half(DecoderConfig, decoder), **ids,
+                     delay_pattern=d.get('delay_pattern', DiaConfig.delay_pattern),
+                     cross_attention_rope=rope)
+
+# %% ../nbs/06_model.ipynb #1158a673
+_NESTED = dict(hidden_size='n_embd', num_hidden_layers='n_layer', intermediate_size='n_hidden')
+_NESTED_ENCODER = _NESTED | dict(num_attention_heads='n_head', num_key_value_heads='n_head',
+    head_dim='head_dim')
+_NESTED_DECODER = _NESTED | dict(num_attention_heads='gqa_query_heads',
+    num_key_value_heads='kv_heads', head_dim='gqa_head_dim',
+    cross_num_attention_heads='cross_query_heads',
+    cross_num_key_value_heads='cross_query_heads', cross_head_dim='cross_head_dim')
+
+def _from_nested(d, rope):
+    sizes,data = d['model'],d['data']
+    if sizes.get('rope_min_timescale', 1) != 1:
+        raise ValueError(f'rope_min_timescale is {sizes["rope_min_timescale"]}: expected 1')
+    def up(length): return math.ceil(length/128)*128                # the first release rounds up
+    def half(name, names): return {k: sizes[name][v] for k,v in names.items()}
+    shared = dict(norm_eps=sizes.get('normalization_layer_epsilon', 1e-5),
+                  rope_theta=float(sizes.get('rope_max_timescale', 1e4)))
+    encoder = EncoderConfig(**half('encoder', _NESTED_ENCODER), **shared,
+        vocab_size=sizes.get('src_vocab_size', 128),
+        max_position_embeddings=up(data['text_length']))
+    decoder = DecoderConfig(**half('decoder', _NESTED_DECODER), **shared,
+        vocab_size=sizes.get('tgt_vocab_size', 1028), num_channels=data.get('channels', 9),
+        max_position_embeddings=up(data['audio_length']), cross_hidden_size=encoder.hidden_size)
+    ids = {k: v for k in _IDS if (v := data.get(f'audio_{k[:3]}_value')) is not None}
+    return DiaConfig(encoder, decoder, **ids, cross_attention_rope=rope,
+                     delay_pattern=data.get('delay_pattern', DiaConfig.delay_pattern))
+
+# %% ../nbs/06_model.ipynb #75c1653d
+@patch(cls_method=True)
+def from_dict(cls:DiaConfig,
+    d:dict, # contents of a `config.json`: flat (0626), transformers, or nested (first release)
+    cross_attention_rope:bool|None=None, # the generation, where the file itself names none
+):
+    "Read any form of configuration; its generation follows from the form unless the file names it."
+    nested = 'model' in d and 'data' in d
+    if not nested and not ('encoder_config' in d and 'decoder_config' in d):
+        raise ValueError(f'got a configuration with {sorted(d)[:8]}: expected encoder_config and '
+                         'decoder_config (0626) or model and data (first release)')
+    named,asked = d.get('cross_attention_rope'),cross_attention_rope
+    if None not in (named,asked) and named != asked:
+        raise ValueError(f'these weights are of the {"first release" if named else "0626"} '
+                         f'generation (cross_attention_rope={named}): '
+                         f'drop cross_attention_rope={asked}')
+    rope = next(v for v in (named,asked,nested) if v is not None)
+    return (_from_nested if nested else _from_flat)(d, rope)
