@@ -4,9 +4,8 @@
 
 # %% auto #0
 __all__ = ['TAG_MEASURES', 'ADAPTED', 'REAL_RUN', 'command', 'dia_preprocess', 'dia_encode', 'verify_step', 'dia_verify',
-           'dia_estimate', 'with_options', 'dia_train', 'read_lines', 'clean_script', 'dia_generate', 'dia_evaluate',
-           'print_summary', 'dia_export', 'dia_benchmark', 'dia_build_assets', 'dia_doctor', 'check_apart',
-           'dia_quickstart']
+           'dia_estimate', 'with_options', 'dia_train', 'dia_generate', 'dia_evaluate', 'print_summary', 'dia_export',
+           'dia_benchmark', 'dia_build_assets', 'dia_doctor', 'dia_quickstart']
 
 # %% ../../nbs/tools/cli.ipynb #4120fe69
 import argparse
@@ -22,6 +21,7 @@ from functools import wraps
 from pathlib import Path
 
 from ..files import atomic_path, claim_output
+from ..tags import clean_script, read_scripts
 
 from fastcore.script import anno_parser, call_parse
 
@@ -294,31 +294,6 @@ def dia_train(
     if r.best: print(f'  best       {row(r.best)}, step {r.best["step"]}: {r.folder}/best')
     print(f'written: {r.weights}, {r.folder}/report.html')
 
-# %% ../../nbs/tools/cli.ipynb #adc7380c
-def read_lines(
-    path:str, # text file with a script on each line
-    profile:str='seed', # table of tags by which emoji are read
-    any_tag:bool=True, # take tags that Dia does not know
-) -> list[str]:
-    "Scripts of a file, cleaned."
-    lines = [o for o in Path(path).read_text(encoding='utf-8').splitlines() if o.strip()]
-    if not lines: raise ValueError(f'{path} is empty: expected a script on each line')
-    return [clean_script(o, profile, any_tag) for o in lines]
-
-# %% ../../nbs/tools/cli.ipynb #020a1eb1
-def clean_script(line:str, profile:str='seed', any_tag:bool=True) -> str:
-    "A script as the model reads it; raise `ValueError` when nothing of it is left, it is too long, or a tag is unknown."
-    from dia_nvtts.generate import unknown_tags
-    from dia_nvtts.tags import KNOWN_TAGS, Rejected, load_profile, to_script
-    try: said = to_script(line, profile).text
-    except Rejected as e: raise ValueError(f'script refused, {e.reason}: {e.detail or "expected words or tags"}') from None
-    known = {*KNOWN_TAGS, *load_profile(profile).values()}
-    odd = unknown_tags(said, known)
-    if odd and not any_tag:
-        raise ValueError(f'{", ".join(odd)} is no tag that is known: expected some of {", ".join(sorted(known))}, '
-                         'or --any_tag to try it all the same')
-    return said
-
 # %% ../../nbs/tools/cli.ipynb #7a843787
 @call_parse
 @command
@@ -360,7 +335,7 @@ def dia_generate(
     if bool(prompt) != bool(prompt_text):
         raise ValueError('got a voice prompt without its words, or words without it: give both --prompt and --prompt_text')
     said = [clean_script(script, profile, any_tag)] if script else []
-    if scripts: said += read_lines(scripts, profile, any_tag)
+    if scripts: said += read_scripts(scripts, profile, any_tag)
     words = clean_script(prompt_text, profile, any_tag) if prompt else None
     folder = claim_output(out, overwrite)
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
@@ -428,7 +403,7 @@ def dia_evaluate(
     if not adapter:
         raise ValueError('got no adapter: expected a folder such as runs/lora/adapter, '
                          'since base and fine-tuned model are compared')
-    asked = read_lines(scripts, profile) if scripts else number
+    asked = read_scripts(scripts, profile) if scripts else number
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
     dia = load_dia(model, compute_dtype(TrainConfig(dtype=dtype), device), device)
     held_out = read_examples(data, codes, dia.config, split)
@@ -533,20 +508,6 @@ def dia_doctor():
     from dia_nvtts.tools.doctor import examine, report
     print(report(examine()))
 
-# %% ../../nbs/tools/cli.ipynb #7fa7594f
-def check_apart(
-    clips:Sequence, # of `Clip`
-    split:str='test',
-) -> int: # sentences of the split; raises ValueError where one of them, or of its speakers, is in `train` too
-    "Check that what a split will ask was not learnt."
-    from dia_nvtts.evaluate import spoken_words
-    for what,of in ('speakers', lambda c: c.speaker_id),('sentences', lambda c: spoken_words(c.text)):
-        learnt,asked = ({of(c) for c in clips if c.split == o}-{None} for o in ('train', split))
-        if both := learnt & asked:
-            raise ValueError(f'{len(both)} of {len(asked)} {what} of {split} are in train too, such as {min(both)!r}: '
-                             'take them out of one of the two')
-    return len(asked)
-
 # %% ../../nbs/tools/cli.ipynb #bd6d2bae
 ADAPTED = r'.*decoder\..*(self_attention\.\w+|cross_attention\.[vo]_proj|mlp\.\w+|logits_dense)' # in the quickstart
 
@@ -576,7 +537,7 @@ def dia_quickstart(
     import torch
     from dia_nvtts.checkpoint import load_dia, read_config
     from dia_nvtts.codec import encode_clips, load_codec
-    from dia_nvtts.corpus import preprocess, read_processed
+    from dia_nvtts.corpus import check_apart, preprocess, read_processed
     from dia_nvtts.evaluate import evaluate, stand_in_events
     from dia_nvtts.lora import load_adapter
     from dia_nvtts.report import training_report
