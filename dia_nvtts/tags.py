@@ -4,8 +4,8 @@
 
 # %% auto #0
 __all__ = ['EVENTS', 'SPLIT_ROWS', 'DIA_TAGS', 'PROFILES', 'SECOND_LOOK', 'TAG_COLOURS', 'WORDS', 'KNOWN_TAGS', 'SPEAKERS',
-           'MAX_BYTES', 'show_profiles', 'tag_colour', 'load_profile', 'repair_mojibake', 'is_symbol', 'Rejected',
-           'Script', 'encode_text', 'decode_text', 'to_script', 'find_tags', 'strip_tags', 'spoken_words',
+           'MAX_BYTES', 'UNKNOWN', 'show_profiles', 'tag_colour', 'load_profile', 'repair_mojibake', 'is_symbol',
+           'Rejected', 'Script', 'encode_text', 'decode_text', 'to_script', 'find_tags', 'strip_tags', 'spoken_words',
            'unknown_tags', 'clean_script', 'read_scripts']
 
 # %% ../nbs/00_tags.ipynb #2cd3371a
@@ -83,18 +83,33 @@ def load_profile(
 
 # %% ../nbs/00_tags.ipynb #598ec579
 _spellings = {
-    '(laughs)': 'laughs laugh laughter laughing', '(breaths)': 'breaths breath breathing breathes breathe quick_breath',
-    '(coughs)': 'coughs cough coughing', '(sighs)': 'sighs sigh sighing', '(sniffs)': 'sniffs sniff sniffing sniffle sniffles',
-    '(sneezes)': 'sneezes sneeze sneezing', '(groans)': 'groans groan groaning moaning moans moan',
-    '(grunts)': 'grunts grunt grunting', '(snores)': 'snores snore snoring', '(gasps)': 'gasps gasp gasping',
-    '(inhales)': 'inhales inhale inhaling', '(exhales)': 'exhales exhale exhaling', '(chuckle)': 'chuckle chuckles chuckling',
-    '(clears throat)': 'clears_throat clear_throat clearing_throat throat_clearing throatclearing clears_his_throat clears_her_throat',
-    '(screams)': 'screams scream screaming', '(claps)': 'claps clap clapping', '(applause)': 'applause applauding applauds',
-    '(humming)': 'humming hum hums', '(whistles)': 'whistles whistle whistling', '(burps)': 'burps burp burping',
-    '(mumbles)': 'mumbles mumble mumbling', '(singing)': 'singing', '(sings)': 'sings', '(beep)': 'beep beeps',
-    '(cries)': 'cries cry crying', '(yawns)': 'yawns yawn yawning', '(vocal_noise)': 'vocal_noise vocal_noises'}
-WORDS = {w:tag for tag,ws in _spellings.items() for w in ws.split()} # 'throat_clearing' -> '(clears throat)'
-KNOWN_TAGS = tuple(dict.fromkeys([*DIA_TAGS, *WORDS.values(), *(t for p in PROFILES.values() for t in p.values())]))
+    '(laughs)': 'laughs laugh laughter laughing giggles giggle giggling snickers snicker snickering'
+                ' cackles cackle cackling titters guffaws',
+    '(breaths)': 'breaths breath breathing breathes breathe quick_breath takes_a_breath panting pants',
+    '(coughs)': 'coughs cough coughing coughing_fit', '(sighs)': 'sighs sigh sighing',
+    '(sniffs)': 'sniffs sniff sniffing sniffle sniffles sniffling',
+    '(sneezes)': 'sneezes sneeze sneezing achoo', '(groans)': 'groans groan groaning moaning moans moan',
+    '(grunts)': 'grunts grunt grunting', '(snores)': 'snores snore snoring',
+    '(gasps)': 'gasps gasp gasping', '(inhales)': 'inhales inhale inhaling',
+    '(exhales)': 'exhales exhale exhaling', '(chuckle)': 'chuckle chuckles chuckling',
+    '(clears throat)': 'clears_throat clear_throat clearing_throat throat_clearing throatclearing'
+                       ' clears_his_throat clears_her_throat ahem',
+    '(screams)': 'screams scream screaming shrieks shriek', '(claps)': 'claps clap clapping',
+    '(applause)': 'applause applauding applauds', '(humming)': 'humming hum hums',
+    '(whistles)': 'whistles whistle whistling', '(burps)': 'burps burp burping',
+    '(mumbles)': 'mumbles mumble mumbling', '(singing)': 'singing', '(sings)': 'sings',
+    '(beep)': 'beep beeps', '(cries)': 'cries cry crying sobs sob sobbing weeps weeping',
+    '(yawns)': 'yawns yawn yawning', '(vocal_noise)': 'vocal_noise vocal_noises'}
+WORDS = {} # 'throat_clearing' -> '(clears throat)'
+for _tag,_words in _spellings.items(): WORDS |= dict.fromkeys(_words.split(), _tag)
+KNOWN_TAGS = tuple(dict.fromkeys([*DIA_TAGS, *WORDS.values(), *PROFILES['seed'].values(),
+                                  *PROFILES['paper'].values(), *PROFILES['dia'].values()]))
+_MANNER = set('softly quietly loudly nervously heavily deeply lightly sharply slightly soft quiet loud'
+              ' nervous heavy deep light sharp slight'.split())
+
+def _written(words): # 'Laughs softly' -> '(laughs)', or None
+    parts = re.split(r'[\s_-]+', words.lower().strip(' .,!?-_~'))
+    return WORDS.get('_'.join(parts)) or WORDS.get('_'.join(o for o in parts if o not in _MANNER))
 
 # %% ../nbs/00_tags.ipynb #8ebf2c6a
 def _damaged(char:str) -> set: # the ways in which the UTF-8 bytes of `char` come out when read one by one
@@ -218,60 +233,90 @@ def decode_text(
     return raw.replace(b'\x01', b'[S1]').replace(b'\x02', b'[S2]').decode('utf-8', 'replace')
 
 # %% ../nbs/00_tags.ipynb #088e71c9
-_BRACKETS = re.compile(r'\(\s*([^()\[\]<>]{1,40}?)\s*\)|\[\s*([^()\[\]<>]{1,40}?)\s*\]|<\s*([^()\[\]<>]{1,40}?)\s*>')
-_NESTED = re.compile(r'\(\s*(\([^()\[\]<>]{1,40}\))\s*\)|\[\s*(\([^()\[\]<>]{1,40}\))\s*\]|<\s*(\([^()\[\]<>]{1,40}\))\s*>')
+_INNER = r'\s*([^()\[\]<>{}*]{1,60}?)\s*'
+_CUE = re.compile(rf'\({_INNER}\)|\[{_INNER}\]|<{_INNER}>|\{{{_INNER}\}}'
+                  r'|\*+([^\s()\[\]<>{}*](?:[^()\[\]<>{}*]{0,58}[^\s()\[\]<>{}*])?)\*+')
+_GONE = '\ufffc' # stands where something was left out, until the space around it is closed
 
-def _written_tag(match, profile, own):
-    "A tag that already stands in the text, in the words of `profile`."
-    word = next(g for g in match.groups() if g is not None)
-    if word.upper() in ('S1', 'S2') and match[0][0]=='[': return f'[{word.upper()}]'
-    if f'({word.lower()})' in own: return f'({word.lower()})'
-    tag = WORDS.get(re.sub(r'[\s_-]+', '_', word.lower()))
-    if tag is None: return match[0]
-    if tag in DIA_TAGS or tag in own: return tag
+def _cue_tag(match, profile): # what a cue means in the words of `profile`: '' for nothing, None: unknown
+    words = next(o for o in match.groups() if o is not None)
+    if words.upper() in ('S1', 'S2') and match[0][0]=='[': return f'[{words.upper()}]'
+    if f'({words.lower()})' in profile.values(): return f'({words.lower()})'
+    tag = _written(words)
+    if tag is None or tag in DIA_TAGS or tag in profile.values(): return tag
     emoji = next((e for e,t in _paper.items() if t==tag), None)
     return profile.get(emoji, '' if emoji else tag)
 
-def _once(text, profile, own, pattern, unknown, collapse, notes):
-    text = _clean(text, notes)
+def _is_prose(match): # round brackets, a < b > c, and stars inside a word: words that are spoken
+    text,cue = match.string, match[0]
+    inside = text[:match.start()][-1:].isalnum() or text[match.end():][:1].isalnum()
+    return cue[0]=='(' or cue[0]=='<' and not cue[1].isalpha() or cue[0]=='*' and inside
+
+def _replace_cue(match, profile, unknown, notes): # -> what stands in its place; the notes say so
+    cue,tag = match[0], _cue_tag(match, profile)
+    if tag is None and (unknown=='keep' or _is_prose(match)): return cue
+    if tag is None:
+        notes.append(f'unknown_cue: {cue}')
+        if unknown=='reject': raise Rejected('unknown_cue', f'got {cue!r}, no sound that is known')
+    elif tag=='': notes.append(f'no_tag: {cue}')
+    elif tag!=cue and tag not in SPEAKERS: notes.append(f'cue: {cue} as {tag}')
+    return tag or _GONE
+
+# %% ../nbs/00_tags.ipynb #8d08e5cf
+def _emoji_tags(text, profile, unknown, notes): # every emoji becomes its tag, or goes
     out = []
-    for c in text: # emoji to tags, other symbols out
+    for c in text:
         if c in profile:
             out.append(profile[c])
             if c in SECOND_LOOK and profile[c]==PROFILES['seed'][c]: notes.append(f'second_look: {c}')
-        elif c in EVENTS: notes.append(f'no_tag: {c}'); out.append('\ufffc')
+        elif c in EVENTS: notes.append(f'no_tag: {c}'); out.append(_GONE)
         elif is_symbol(c):
             notes.append(f'unknown_symbol: {c}')
-            if unknown=='reject': raise Rejected('unknown_symbol', f'got {c!r} (U+{ord(c):04X}), which the profile does not name')
-            out.append(c if unknown=='keep' else '\ufffc')
+            if unknown=='reject':
+                raise Rejected('unknown_symbol', f'got {c!r} (U+{ord(c):04X}), which the profile does not name')
+            out.append(c if unknown=='keep' else _GONE)
         else: out.append(c)
-    text = re.sub(r'\s*\ufffc[\s\ufffc]*(?=([,.;:!?])?)', lambda m: '' if m[1] else ' ', ''.join(out))
-    text = _BRACKETS.sub(lambda m: _written_tag(m, profile, own), text)
-    text = _NESTED.sub(lambda m: next(g for g in m.groups() if g) if pattern.fullmatch(next(g for g in m.groups() if g)) else m[0], text)
-    text = re.sub(r'\s+', ' ', _space_tags(text, pattern)).strip()
-    text = re.sub(r'(?:\[S[12]\] )+(?=\[S[12]\])', '', text) # of two speakers in a row the last one speaks
-    if collapse: text = re.sub(rf'({pattern.pattern})(?: \1)+', r'\1', text)
+    return ''.join(out)
+
+def _unwrap(text, pattern): # '[(laughs)]' -> '(laughs)'
+    for a,b in ('()', '[]', '<>', '{}', '**'):
+        wrapped = rf'{re.escape(a)}\s*({pattern.pattern})\s*{re.escape(b)}'
+        text = re.sub(wrapped, lambda m: m[1] if m[1] not in SPEAKERS else m[0], text)
     return text
+
+def _once(text, profile, pattern, unknown, collapse, notes):
+    text = _emoji_tags(_clean(text, notes), profile, unknown, notes)
+    text = _CUE.sub(lambda m: _replace_cue(m, profile, unknown, notes), text)
+    text = re.sub(rf'\s*{_GONE}[\s{_GONE}]*(?=([,.;:!?])?)', lambda m: '' if m[1] else ' ', text)
+    text = re.sub(r'\s+', ' ', _space_tags(_unwrap(text, pattern), pattern)).strip()
+    text = re.sub(r'(?:\[S[12]\] )+(?=\[S[12]\])', '', text) # of two speakers in a row the last one speaks
+    return re.sub(rf'({pattern.pattern})(?: \1)+', r'\1', text) if collapse else text
+
+# %% ../nbs/00_tags.ipynb #5a0ae6d9
+UNKNOWN = ('drop', 'keep', 'reject') # what to do with symbols and cues that the profile does not name
 
 def to_script(
     text, # a transcript; anything that is not text is rejected
     profile='seed', # a name in `PROFILES`, a table {emoji: '(tag)'} or a JSON file
     speaker:str='[S1]', # who speaks first, unless the text says so
     collapse_repeats:bool=False, # write one tag for several equal ones in a row?
-    unknown:str='drop', # symbols outside the profile: 'drop' and note, 'keep' as bytes, 'reject' the row
+    unknown:str='drop', # symbols and cues outside the profile: 'drop' and note, 'keep', 'reject' the row
 ) -> Script:
-    "Make the script of `text`; raise `Rejected` with the reason 'no_text', 'empty', 'too_long' or 'unknown_symbol'."
-    if speaker not in SPEAKERS: raise ValueError(f'speaker: got {speaker!r}, expected one of {", ".join(SPEAKERS)}')
-    if unknown not in ('drop', 'keep', 'reject'): raise ValueError(f"unknown: got {unknown!r}, expected 'drop', 'keep' or 'reject'")
+    """Make the script of `text`; raise `Rejected` with the reason 'no_text', 'empty', 'too_long',
+    'unknown_symbol' or 'unknown_cue'."""
+    if speaker not in SPEAKERS:
+        raise ValueError(f'speaker: got {speaker!r}, expected one of {", ".join(SPEAKERS)}')
+    if unknown not in UNKNOWN: raise ValueError(f'unknown: got {unknown!r}, expected one of {", ".join(UNKNOWN)}')
     profile = load_profile(profile)
     if not isinstance(text, str): raise Rejected('no_text', f'got {type(text).__name__}, expected text')
     if not text.strip() or text.strip().casefold()=='null': raise Rejected('empty', f'got {text.strip()!r}')
-    own = set(profile.values())
-    pattern = _pattern(own | set(KNOWN_TAGS))
-    notes, before = [], None
-    while text!=before: before,text = text,_once(text, profile, own, pattern, unknown, collapse_repeats, notes)
+    pattern = _pattern({*profile.values(), *KNOWN_TAGS})
+    notes,before = [], None
+    while text!=before: before,text = text,_once(text, profile, pattern, unknown, collapse_repeats, notes)
     if not text.startswith(SPEAKERS): text = f'{speaker} {text}'
     tags = tuple(m[0] for m in pattern.finditer(text) if m[0] not in SPEAKERS)
+    notes += [f'kept_cue: {m[0]}' for m in _CUE.finditer(text)
+              if not pattern.fullmatch(m[0]) and not (m[0][0]=='*' and _is_prose(m))]
     if not any(c.isalnum() or unknown=='keep' and is_symbol(c) for c in pattern.sub('', text)):
         if not tags: raise Rejected('empty', 'nothing is left to say')
         notes.append('tag_only')
@@ -319,18 +364,19 @@ def unknown_tags(
 def clean_script(
     line:str, # as typed
     profile='seed', # see `load_profile`
-    any_tag:bool=True, # take tags that Dia does not know
+    any_tag:bool=True, # take tags and cues that Dia does not know
 ) -> str:
     "A script as the model reads it; raise `ValueError` when it is empty, too long, or has an unknown tag."
-    try: said = to_script(line, profile).text
+    try: said = to_script(line, profile)
     except Rejected as e:
         raise ValueError(f'script refused, {e.reason}: {e.detail or "expected words or tags"}') from None
     known = {*KNOWN_TAGS, *load_profile(profile).values()}
-    odd = unknown_tags(said, known)
+    cues = [o.split(': ', 1)[1] for o in said.notes if o.startswith('unknown_cue')]
+    odd = unknown_tags(said.text, known) + cues
     if odd and not any_tag:
         raise ValueError(f'{", ".join(odd)} is no tag that is known: expected some of '
                          f'{", ".join(sorted(known))}, or --any_tag to try it all the same')
-    return said
+    return to_script(line, profile, unknown='keep').text if cues else said.text
 
 # %% ../nbs/00_tags.ipynb #04bb465c
 def read_scripts(
