@@ -23,33 +23,34 @@ class LossParts:
     per_codebook:Tensor # `(C,)` mean cross entropy in nats, without gradient
     counts:Tensor # `(C,)` targets of each codebook
 
-def _summed(logits, targets): # (n,C,V), (n,C) -> (C,): summed cross entropy of each codebook
+# %% ../nbs/08_loss.ipynb #923a2081
+def _summed(logits, targets): # (n,C,V), (n,C) -> (C,)
+    "Summed cross entropy of each codebook, over the targets that are not -100."
     n,C,V = logits.shape
-    ce = F.cross_entropy(logits.reshape(n*C, V).float(), targets.reshape(-1), ignore_index=-100, reduction='none')
-    return ce.view(n, C).sum(0)
+    logits,targets = logits.reshape(n*C, V).float(),targets.reshape(-1)
+    cost = F.cross_entropy(logits, targets, ignore_index=-100, reduction='none')
+    return cost.view(n, C).sum(0)
 
-def _scale(counts, weights, totals): # (C,) -> (C,): what a nat of each codebook adds to the loss
+def _in_chunks(f, parts): # each part is computed again for its backward pass
+    return sum(checkpoint(f, *part, use_reentrant=False, preserve_rng_state=False) for part in parts)
+
+# %% ../nbs/08_loss.ipynb #d56d0754
+def _scale(counts, weights, totals): # (C,) -> (C,)
+    "What a nat of each codebook adds to the loss; `totals` replace the counts of this batch."
     totals = counts if totals is None else totals
     if weights is None: return (1/totals.sum().clamp(min=1)).float().expand(len(counts))
     w = torch.as_tensor(weights, dtype=torch.float32, device=counts.device)
-    if w.shape != counts.shape: raise ValueError(f'got {len(w)} codebook weights for {len(counts)} codebooks')
+    if w.shape != counts.shape:
+        raise ValueError(f'got {len(w)} codebook weights for {len(counts)} codebooks')
     w = w * (totals > 0)
     return w / totals.clamp(min=1) / w.sum().clamp(min=1e-12)
-
-def _parts(loss, sums, counts): return LossParts(loss, (sums/counts.clamp(min=1)).detach(), counts)
-
-def _in_chunks(f, parts): # add up f(part) over the parts, computing each again for its backward pass
-    if not torch.is_grad_enabled(): return sum(f(*o) for o in parts)
-    return sum(checkpoint(f, *o, use_reentrant=False, preserve_rng_state=False) for o in parts)
-
-
 
 # %% ../nbs/08_loss.ipynb #bea03c1b
 def codebook_loss(
     logits:Tensor, # `(B,T,C,V)`, any float dtype
     targets:Tensor, # `(B,T,C)` tokens, -100 where nothing is scored
-    weights:Sequence[float]|None=None, # `C` weights: `sum w_c mean_c / sum w_c`; None: flat mean over all targets
-    totals:Tensor|None=None, # `(C,)` targets of a whole step of several batches, to divide by instead of this batch's own
+    weights:Sequence[float]|None=None, # `C` weights of codebooks; None: flat mean over all targets
+    totals:Tensor|None=None, # `(C,)` targets of a whole step of several batches, to divide by
     chunk:int=256, # rows whose logits are held in fp32 at a time
 ) -> LossParts:
     "Cross entropy of `logits` in fp32, per codebook and in all."
@@ -59,11 +60,11 @@ def codebook_loss(
     counts = (flat!=-100).sum(0)
     scale = _scale(counts, weights, totals)
     sums = _in_chunks(_summed, zip(logits.flatten(0,1).split(chunk), flat.split(chunk)))
-    return _parts((sums*scale).sum(), sums, counts)
+    return LossParts((sums*scale).sum(), (sums/counts.clamp(min=1)).detach(), counts)
 
 # %% ../nbs/08_loss.ipynb #ed70c058
 class _GradientNow(torch.autograd.Function):
-    "Loss and sums of a frozen head; the gradient of each chunk of rows is made while its logits exist."
+    "Loss and sums of a frozen head; the gradient of a chunk is made while its logits exist."
     @staticmethod
     def forward(ctx, rows, targets, scale, head, chunk):
         sums,grads,unit = 0.,[],scale.max().clamp(min=1e-30)
@@ -84,6 +85,7 @@ class _GradientNow(torch.autograd.Function):
         rows,unit = ctx.saved_tensors
         return (rows.float()*(unit*grad)).to(rows.dtype),None,None,None,None
 
+# %% ../nbs/08_loss.ipynb #92925336
 def head_loss(
     hidden:Tensor, # `(B,T,D)` from `Dia.hidden`
     head:nn.Module, # `(n,D)` to `(n,C,V)`: `Dia.decoder.logits_dense`, with an adapter on it or not
@@ -94,11 +96,15 @@ def head_loss(
 ) -> LossParts:
     "`codebook_loss` of `head(hidden)`, without ever holding all logits."
     targets = targets.flatten(0,1)
-    rows = (targets!=-100).any(-1)
-    h,t = hidden.flatten(0,1)[rows],targets[rows]           # (R,D), (R,C)
-    counts = (t!=-100).sum(0)
+    scored = (targets!=-100).any(-1)
+    rows,targets = hidden.flatten(0,1)[scored],targets[scored]       # (R,D), (R,C)
+    counts = (targets!=-100).sum(0)
     scale = _scale(counts, weights, totals)
-    frozen = not head(h[:0].detach()).requires_grad
-    if frozen and h.requires_grad and len(h): return _parts(*_GradientNow.apply(h, t, scale, head, chunk), counts)
-    sums = _in_chunks(lambda h,t: _summed(head(h), t), zip(h.split(chunk), t.split(chunk)))
-    return _parts((sums*scale).sum(), sums, counts)
+    trains = head(rows[:0].detach()).requires_grad
+    if rows.requires_grad and len(rows) and not trains:
+        loss,sums = _GradientNow.apply(rows, targets, scale, head, chunk)
+    else:
+        parts = zip(rows.split(chunk), targets.split(chunk))
+        sums = _in_chunks(lambda h,t: _summed(head(h), t), parts)
+        loss = (sums*scale).sum()
+    return LossParts(loss, (sums/counts.clamp(min=1)).detach(), counts)
