@@ -9,6 +9,7 @@ __all__ = ['Codec', 'as_codec', 'dac_sizes', 'new_dac', 'save_codec', 'load_code
 # %% ../nbs/03_codec.ipynb #6332f5fa
 from .corpus import read_processed # first: makes a torchaudio that cannot load harmless
 from .files import atomic_path
+from .progress import progress_bar
 from .sound import as_wave, load_audio
 import json, math, os, warnings
 from collections.abc import Iterator, Sequence
@@ -28,7 +29,6 @@ from datasets import Dataset, Features, List, Value, concatenate_datasets
 from datasets.arrow_writer import ArrowWriter
 from safetensors.torch import load, save
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 # %% ../nbs/03_codec.ipynb #7de73c63
 @dataclass(frozen=True)
@@ -403,10 +403,11 @@ def encode_clips(
     known = _known_codes(sorted(p for p in out.glob('[!.]*.arrow') if p.name not in plan))
     mine = list(plan)[state.process_index::state.num_processes]
     quiet = not progress or not state.is_local_main_process
-    with tqdm(total=sum(len(plan[name]) for name in mine), unit='clip', disable=quiet) as bar:
-        for name in mine:
-            if not (out/name).exists():
-                _write_shard(out/name, plan[name], folder, codec, batch_seconds, known)
+    new = [name for name in mine if not (out/name).exists()]
+    total,todo = (sum(len(plan[name]) for name in names) for names in (mine, new))
+    with progress_bar(total, 'codes', 'clip', total-todo, quiet) as bar:
+        for name in new:
+            _write_shard(out/name, plan[name], folder, codec, batch_seconds, known)
             bar.update(len(plan[name]))
     state.wait_for_everyone()
     if state.is_main_process: _finish_cache(out, list(plan), codec)

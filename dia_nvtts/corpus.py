@@ -15,8 +15,8 @@ from itertools import chain, islice
 from pathlib import Path
 import numpy as np, soundfile as sf
 from scipy.io import wavfile
-from tqdm.auto import tqdm
 from .files import atomic_path, claim_output
+from .progress import progress_bar
 from .sound import MAX_SECONDS, check_audio, load_audio, resample
 from .tags import (EVENTS, PROFILES, SECOND_LOOK, SPLIT_ROWS, Rejected, encode_text, load_profile, spoken_words, tag_colour, to_script)
 
@@ -371,7 +371,7 @@ def _work(reader, out, s, progress):
     left = s['limit']-done.get('rows', 0) if s['limit'] is not None else None
     rows = {k: reader.rows[k] for k in s['splits']}
     total = None if None in rows.values() else min(sum(rows.values()), s['limit'] or sum(rows.values()))
-    with tqdm(total=total, initial=done.get('rows', 0), desc='preprocess', unit='row', disable=not progress) as bar:
+    with progress_bar(total, 'preprocess', 'row', done.get('rows', 0), not progress) as bar:
         for i,split in enumerate(rows):
             n = done.get(split, 0)
             if left==0: break

@@ -21,6 +21,7 @@ from .codec import Codec, decode_codes
 from .detector import Detector, Event, Recording, RATE, from_hub, load_detector, mel_steps, stand_in_recordings
 from .files import atomic_path
 from .generate import BYTES_PER_SECOND, generate_codes
+from .progress import progress_bar
 from .report import HtmlReport, compare_sounds, loss_curves, mark_tags, note, read_metrics, table
 from .sound import resample
 from .standin.synth import synthesize, tag_emoji
@@ -32,7 +33,6 @@ import numpy as np
 import torch
 from fastcore.xml import Mark, Small, Span, Strong
 from scipy.optimize import linear_sum_assignment
-from tqdm.auto import tqdm
 
 # %% ../nbs/14_evaluate.ipynb #cb79944d
 @contextmanager
@@ -808,7 +808,7 @@ def evaluate(
             rows[i]['sounds'][label] = m
             waves[i][label] = wave,sr
 
-    with tqdm(total=2*len(scripts), disable=not progress, unit='sound', desc='evaluate') as bar:
+    with progress_bar(2*len(scripts), 'evaluate', 'sound', disable=not progress) as bar:
         for label,context in ('base',as_base(base, tuned)),('tuned',nullcontext(tuned)):
             with context as model:
                 if examples is not None and len(examples): models[label] = held_out_losses(model, examples)

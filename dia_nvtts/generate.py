@@ -17,12 +17,12 @@ from .delay import apply_delay
 from .layers import rotary_angles
 from .lora import unwrap
 from .model import Dia, DiaConfig, KeyValueCache
+from .progress import progress_bar
 from .tags import KNOWN_TAGS, encode_text, is_symbol, strip_tags, unknown_tags
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm.auto import tqdm
 
 # %% ../nbs/12_generate.ipynb #c5a6ab6b
 def token_probabilities(
@@ -294,7 +294,7 @@ def generate_codes(
     u = _uniform(_seeds(seed, B), config.decoder.max_position_embeddings, config.codebooks).to(device)
     was_training = dia.training
     dia.eval()
-    bar = tqdm(total=max(end-start, 0), disable=not progress, unit='row', desc='generate')
+    bar = progress_bar(max(end-start, 0), 'generate', 'row', disable=not progress)
     try:
         if end:
             decoder = RowDecoder(dia, texts, guidance != 0, end, compile)

@@ -28,6 +28,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .files import atomic_path, claim_output
+from .progress import progress_bar
 from .tags import encode_text
 from .corpus import read_processed
 from .codec import read_codes
@@ -46,7 +47,6 @@ from safetensors.torch import load_file, save_file
 from torch import nn, Tensor
 from torch.amp import GradScaler
 from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
 
 # %% ../nbs/11_train.ipynb #9ebb8a43
 @dataclass(frozen=True)
@@ -555,7 +555,7 @@ class Journal:
     "What a run has to say while it goes; of the main process alone."
     def __init__(self, folder:Path, cfg:TrainConfig, acc:Accelerator, start:int, total:int, progress:bool):
         self.folder,self.cfg,self.acc,self.rows = folder,cfg,acc,_rows(folder, start)
-        self.bar = tqdm(total=total, initial=start, desc='training', unit='step', disable=not progress)
+        self.bar = progress_bar(total, 'training', 'step', start, not progress)
         self.draw = live_losses() if progress else None
         if cfg.tracker: acc.init_trackers('dia_nvtts', asdict(cfg))
         self.began = time.perf_counter()
@@ -579,8 +579,9 @@ class Journal:
         spike = is_spike(o.loss, [r['loss'] for r in self.of('train')[-50:] if r['loss'] is not None], self.cfg.spike)
         if spike or o.skipped: row |= dict(spike=spike, clips=o.clips)
         self.write(dict(kind='train', **row, rows_per_s=round(speed,1)))
-        self.bar.set_postfix(loss=f'{o.loss:.3f}', lr=f'{o.lr:.1e}', rows_s=f'{speed:.0f}', pad=f'{o.padding:.0%}',
-                             GB=f'{peak_memory(self.acc.device):.1f}', refresh=False)
+        self.bar.set_postfix(dict(loss=f'{o.loss:.3f}', rows_s=f'{speed:.0f}', # what matters most comes first
+                                  GB=f'{peak_memory(self.acc.device):.1f}', pad=f'{o.padding:.0%}', lr=f'{o.lr:.1e}'),
+                             refresh=False)
         self.bar.update()
 
     def close(self):

@@ -14,6 +14,7 @@ from collections.abc import Iterator,Sequence
 
 from ..batch import corrupt_codes
 from ..codec import Codec, encode_batch, load_codec
+from ..progress import progress_bar
 from .synth import MIXES, VOICES, Voice, draw_events, draw_sentence, synthesize, write_sentence
 from ..tags import EVENTS, KNOWN_TAGS, encode_text, find_tags, to_script
 from ..model import Dia, DiaConfig
@@ -26,7 +27,6 @@ from ..train import Examples, TrainConfig, lr_at, make_optimizer, plan_steps, pr
 import numpy as np
 import torch
 from torch import Tensor
-from tqdm.auto import tqdm
 
 # %% ../../nbs/standin/04_base.ipynb #d2602062
 def speech_pieces(
@@ -39,7 +39,7 @@ def speech_pieces(
 ) -> list[Pieces]:
     "Random sentences without nonverbal sounds, spoken, encoded and cut at their words."
     rng,out = np.random.default_rng([seed, held]),[]
-    with tqdm(total=n, desc='speech', unit='clip', disable=not progress) as bar:
+    with progress_bar(n, 'speech', 'clip', disable=not progress) as bar:
         while len(out) < n:
             said = []
             for _ in range(min(500, n-len(out))):
@@ -140,7 +140,7 @@ def build_base(
     cfg = TrainConfig(model='random:tiny', mode='full', steps=steps, max_rows=1024, lr=4e-3, lr_end=.02, warmup=.05, uncond_p=.1, corrupt=.2,
                       dtype='fp32', seed=seed)
     model = prepare_model(Dia(config).reset_parameters(seed), cfg)
-    with tqdm(total=steps, desc='base', unit='step', disable=not progress) as bar:
+    with progress_bar(steps, 'base', 'step', disable=not progress) as bar:
         for loss,read in base_steps(model, learn, cfg):
             bar.set_postfix(loss=f'{loss:.3f}', reading=f'{read:.3f}', refresh=False)
             bar.update()

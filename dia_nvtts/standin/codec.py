@@ -8,6 +8,7 @@ __all__ = ['CODEC_SIZES', 'SCALES', 'FLOOR', 'random_script', 'training_sound', 
 
 # %% ../../nbs/standin/02_codec.ipynb #ea28a4e4
 from ..codec import Codec, as_codec, decode_codes, encode_batch, load_codec, new_dac, save_codec
+from ..progress import progress_bar
 from ..sound import resample
 from ..detector import mel_bands
 from .synth import LEXICON, SOUNDS, Voice, event_sound, synthesize
@@ -17,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor, nn
-from tqdm.auto import tqdm
 
 # %% ../../nbs/standin/02_codec.ipynb #59babfac
 CODEC_SIZES = dict(encoder_dim=8, encoder_rates=[4,8,8], latent_dim=64, decoder_dim=64, decoder_rates=[8,8,4],
@@ -184,8 +184,10 @@ def build_codec(
     "Make the small codec: sounds, training, rounding to float16, measuring, writing."
     torch.manual_seed(seed)
     model = new_dac(CODEC_SIZES)
-    bar = tqdm(train_codec(model, training_sound(clips, seed), steps), total=steps, disable=not progress)
-    for log in bar: bar.set_postfix(mel=f"{log['mel']:.2f}")
+    with progress_bar(steps, 'codec', 'step', disable=not progress) as bar:
+        for log in train_codec(model, training_sound(clips, seed), steps):
+            bar.set_postfix(dict(mel=f"{log['mel']:.2f}"), refresh=False)
+            bar.update()
     codec = as_codec(model.half().float())
     metrics = measure_codec(codec)
     made = dict(by='dia_nvtts.standin.codec.build_codec', seed=seed, steps=steps, clips=clips,

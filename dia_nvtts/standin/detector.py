@@ -14,13 +14,13 @@ from ..codec import Codec, decode_codes, encode_audio, encode_batch, load_codec
 from ..detector import (HOP, RATE, Recording, SoundNet, StandInDetector, event_tags, load_detector, mel_steps, save_detector,
                                 stand_in_recordings)
 from ..evaluate import false_events, shuffle_requests, tag_scores
+from ..progress import progress_bar
 from ..tags import EVENTS
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from tqdm.auto import tqdm
 
 # %% ../../nbs/standin/05_detector.ipynb #4f1841dc
 TAPE = 16*RATE # samples
@@ -121,8 +121,10 @@ def build_detector(
     waves = torch.cat([clean, through_codec(clean, codec), through_codec(clean, codec, .25, seed)])
     torch.manual_seed(seed)
     net = SoundNet(1+len(kinds))
-    bar = tqdm(train_detector(net, waves, labels.repeat(3, 1), steps, seed=seed), total=steps, disable=not progress, unit='step')
-    for loss in bar: bar.set_postfix(loss=f'{loss:.3f}', refresh=False)
+    with progress_bar(steps, 'detector', 'step', disable=not progress) as bar:
+        for loss in train_detector(net, waves, labels.repeat(3, 1), steps, seed=seed):
+            bar.set_postfix(dict(loss=f'{loss:.3f}'), refresh=False)
+            bar.update()
     net = net.half().float()                                                # what is measured is what is stored
     metrics = measure_detector(StandInDetector(net, kinds, profile='paper'), codec, measured)
     made = dict(by='dia_nvtts.standin.detector.build_detector', recordings=recordings, steps=steps, seed=seed,

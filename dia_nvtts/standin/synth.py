@@ -16,8 +16,8 @@ import pyarrow as pa, pyarrow.parquet as pq
 from scipy.io import wavfile
 from scipy.ndimage import uniform_filter1d
 from scipy.signal import sosfilt
-from tqdm.auto import tqdm
 from ..files import atomic_path
+from ..progress import progress_bar
 from ..sound import plot_spectrogram
 from ..tags import EVENTS, PROFILES, SPLIT_ROWS, find_tags, load_profile, tag_colour
 
@@ -471,7 +471,7 @@ def make_corpus(
     total = sum(sizes.values())
     broken = list(BROKEN)*max(1, total//1000) if total>=200 else list(BROKEN[:5])
     with atomic_path(folder, folder=True) as out, open(out/'events.jsonl', 'w', encoding='utf-8') as side, \
-            tqdm(total=total, desc='synthetic corpus', unit='row', disable=not progress) as bar:
+            progress_bar(total, 'synthetic corpus', 'row', disable=not progress) as bar:
         (out/'README.md').write_text(_card(sizes, seed, mix), encoding='utf-8')
         before = 0 # rows of the splits that are written
         for k,(split,rows) in enumerate(sizes.items()):

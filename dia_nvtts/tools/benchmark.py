@@ -23,12 +23,12 @@ from ..generate import generate_codes
 from ..lora import adapter_to_hf, add_lora, save_adapter
 from ..loss import head_loss
 from ..model import DecoderConfig, Dia, DiaConfig, EncoderConfig
+from ..progress import progress_bar
 from ..train import TrainConfig, make_optimizer, prepare_model, trained_weights
 
 import torch
 from peft import PeftModel
 from torch import Tensor
-from tqdm.auto import tqdm
 from transformers import DiaConfig as HfConfig, DiaForConditionalGeneration
 
 # %% ../../nbs/tools/benchmark.ipynb #c370ab4d
@@ -120,13 +120,15 @@ def take_turns(
 ) -> tuple[dict[str,list[float]],dict[str,list]]: # seconds of each round and what was returned in it, by name
     "Measure several functions by turns."
     seconds,results = {k:[] for k in cases},{k:[] for k in cases}
-    for r in tqdm(range(-1, rounds), disable=not progress, desc='round'):
-        for name,f in cases.items():
-            began = clock()
-            result = f(max(r, 0))
-            if r >= 0:
-                seconds[name].append(clock()-began)
-                results[name].append(result)
+    with progress_bar(rounds+1, 'measuring', 'round', disable=not progress) as bar:
+        for r in range(-1, rounds):
+            for name,f in cases.items():
+                began = clock()
+                result = f(max(r, 0))
+                if r >= 0:
+                    seconds[name].append(clock()-began)
+                    results[name].append(result)
+            bar.update()
     return seconds,results
 
 # %% ../../nbs/tools/benchmark.ipynb #f4e4bf71

@@ -21,6 +21,7 @@ from functools import wraps
 from pathlib import Path
 
 from ..files import atomic_path, claim_output
+from ..progress import close_bars, progress_bar
 from ..tags import clean_script, read_scripts
 
 from fastcore.script import anno_parser, call_parse
@@ -32,6 +33,7 @@ def command(f):
     def run(*args, **kw):
         try: return f(*args, **kw)
         except (ValueError, OSError, KeyboardInterrupt) as e:
+            close_bars()
             if os.environ.get('DIA_TRACEBACK'): raise
             said = ('interrupted: started again with --resume, a command that has it goes on'
                     if isinstance(e, KeyboardInterrupt) else str(e))
@@ -330,7 +332,6 @@ def dia_generate(
     from dia_nvtts.generate import check_script, speak_all
     from dia_nvtts.lora import put_adapters
     from dia_nvtts.train import TrainConfig, compute_dtype
-    from tqdm.auto import tqdm
     if not script and not scripts: raise ValueError('got no script: give one, or a file with --scripts')
     if bool(prompt) != bool(prompt_text):
         raise ValueError('got a voice prompt without its words, or words without it: give both --prompt and --prompt_text')
@@ -351,9 +352,9 @@ def dia_generate(
         name,W = f'{i:03d}.wav',len(spoken.wave)
         with atomic_path(folder/name) as p: sf.write(p, spoken.wave.numpy(), voice.sample_rate, subtype='PCM_16')
         rows[i] = dict(file=name, script=said[i], seed=spoken.seed, frames=W//voice.hop, seconds=round(W/voice.sample_rate, 3))
-        tqdm.write(f'{folder/name}  {rows[i]["seconds"]:6.2f} s  {said[i]}', file=sys.stdout)
+        bar.write(f'{folder/name}  {rows[i]["seconds"]:6.2f} s  {said[i]}', file=sys.stdout)
         bar.update()
-    with tqdm(total=len(said), unit='script', desc='generate') as bar:
+    with progress_bar(len(said), 'generate', 'script') as bar:
         speak_all(dia, voice, said, batch, seed, wave, words, on_spoken=write, **how)
     made = dict(model=model, adapter=adapter, adapter_scale=adapter_scale, prompt=prompt, prompt_text=words, codec=voice.id,
                 **how, samples=[rows[i] for i in sorted(rows)])
