@@ -1,4 +1,4 @@
 __version__ = "0.1.0"
 
-from .guard import guard_torchaudio # before anything imports dac, peft or transformers
-guard_torchaudio()
+from .guard import watch_torchaudio # before anything imports dac, peft or transformers
+watch_torchaudio()
