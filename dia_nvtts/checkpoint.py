@@ -8,15 +8,14 @@ __all__ = ['hf_name', 'to_hf', 'from_hf', 'save_dia', 'read_config', 'load_dia']
 # %% ../nbs/tools/checkpoint.ipynb #119d3b11
 import json
 import re
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from importlib.resources import files
 from pathlib import Path
 
 import torch
 from huggingface_hub import save_torch_state_dict, snapshot_download
 from safetensors import safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 from .files import atomic_path
 from .model import Dia, DiaConfig
@@ -32,7 +31,7 @@ def hf_name(
     if _EMBED.fullmatch(name): return 'model.decoder.embeddings.embed.weight'
     return 'model.' + name.replace('wi_fused', 'gate_up_proj').replace('mlp.wo.', 'mlp.down_proj.')
 
-def _inputs(name) -> int: return 2 if '.o_proj.' in name else 1         # how many leading dims of a kernel are inputs
+# %% ../nbs/tools/checkpoint.ipynb #3f685416
 def _is_kernel(name) -> bool: return 'norm' not in name and 'embedding' not in name
 
 def to_hf(
@@ -41,14 +40,18 @@ def to_hf(
     "Turn weights into the layout of transformers."
     out = {}
     for name,w in state.items():
-        if _is_kernel(name): w = w.flatten(0, _inputs(name)-1).flatten(1).T.contiguous()     # (prod(out), prod(in))
-        if _EMBED.fullmatch(name): out.setdefault(hf_name(name), []).append(w)
-        else: out[hf_name(name)] = w
-    return {k: torch.cat(v) if isinstance(v, list) else v for k,v in out.items()}
+        if _is_kernel(name):
+            inputs = 2 if '.o_proj.' in name else 1                 # leading dimensions
+            w = w.flatten(0, inputs-1).flatten(1).T.contiguous()    # (prod(out), prod(in))
+        out.setdefault(hf_name(name), []).append(w)
+    return {k: torch.cat(v) if len(v) > 1 else v[0] for k,v in out.items()}
 
-def _from_hf_one(name, shape, get): # get(name, rows) reads one tensor of transformers, or a slice of its rows
-    if m := _EMBED.fullmatch(name): return get(hf_name(name), slice(int(m[1])*shape[0], (int(m[1])+1)*shape[0]))
-    w = get(hf_name(name), None)
+# %% ../nbs/tools/checkpoint.ipynb #e747e12d
+def _from_hf(name, shape, read): # read(name, rows) gives a tensor, or some rows
+    if m := _EMBED.fullmatch(name):
+        first = int(m[1])*shape[0]
+        return read(hf_name(name), slice(first, first+shape[0]))
+    w = read(hf_name(name))
     return w.T.reshape(shape) if _is_kernel(name) else w
 
 def from_hf(
@@ -56,24 +59,32 @@ def from_hf(
     config:DiaConfig, # says how to unfold the matrices
 ) -> dict[str,Tensor]: # `Dia.state_dict()`
     "Turn weights of transformers into the released layout; undoes `to_hf`."
-    shapes = {k:v.shape for k,v in Dia(config, device='meta').state_dict().items()}
-    return {k: _from_hf_one(k, s, lambda n,rows: state[n] if rows is None else state[n][rows]) for k,s in shapes.items()}
+    def read(name, rows=slice(None)): return state[name][rows]
+    shapes = _shapes(Dia(config, device='meta'))
+    return {name: _from_hf(name, shape, read) for name,shape in shapes.items()}
+
+def _shapes(model): return {k: tuple(v.shape) for k,v in model.state_dict().items()}
 
 # %% ../nbs/tools/checkpoint.ipynb #dacbe8bc
-def _compare(expected:dict, found:dict):
+def _compare(expected:dict, found:dict): # shapes by name
     "Raise with the names of all tensors that are missing, unexpected or of another shape."
-    said = lambda l: ', '.join(l[:8]) + (f' and {len(l)-8} more' if len(l) > 8 else '')
     lost,extra = sorted(set(expected)-set(found)),sorted(set(found)-set(expected))
-    odd = [f'{k} {tuple(found[k])} instead of {tuple(expected[k])}' for k in expected
-           if k in found and tuple(expected[k])!=tuple(found[k])]
-    parts = [f'{len(l)} {what}: {said(l)}' for what,l in (('missing',lost),('unexpected',extra),('misshapen',odd)) if l]
+    odd = [f'{k} {found[k]} instead of {shape}' for k,shape in expected.items()
+           if found.get(k, shape) != shape]
+    parts = []
+    for what,names in ('missing',lost),('unexpected',extra),('misshapen',odd):
+        more = f' and {len(names)-8} more' if len(names) > 8 else ''
+        if names: parts.append(f'{len(names)} {what}: {", ".join(names[:8])}{more}')
     if parts: raise ValueError('weights do not fit the configuration; ' + '; '.join(parts))
 
+# %% ../nbs/tools/checkpoint.ipynb #05e3ad0f
 def _generation_config(config:DiaConfig) -> dict:
-    return dict(bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id,
-                do_sample=True, guidance_scale=3.0, temperature=1.2, top_p=0.95, top_k=45,
+    return dict(bos_token_id=config.bos_token_id, eos_token_id=config.eos_token_id,
+                pad_token_id=config.pad_token_id, do_sample=True, guidance_scale=3.0,
+                temperature=1.2, top_p=0.95, top_k=45,
                 max_length=config.decoder.max_position_embeddings)
 
+# %% ../nbs/tools/checkpoint.ipynb #d60b631d
 def save_dia(
     model:Dia,
     folder:str|Path, # replaced when it exists
@@ -82,104 +93,123 @@ def save_dia(
 ) -> Path: # the folder
     "Write weights and configuration as safetensors and JSON."
     if layout not in ('nari','hf'): raise ValueError(f'layout is {layout!r}: expected nari or hf')
-    if layout == 'hf' and model.config.cross_attention_rope:
-        raise ValueError('these are first-release weights, which transformers would run without rotary positions in '
-                         "cross-attention, silently wrong: save them with layout='nari'")
-    state = {k:v.detach() for k,v in model.state_dict().items()}
-    _compare({k:v.shape for k,v in Dia(model.config, device='meta').state_dict().items()}, {k:v.shape for k,v in state.items()})
+    config,hf = model.config,layout == 'hf'
+    if hf and config.cross_attention_rope:
+        raise ValueError('these are first-release weights, which transformers would run without '
+                         'rotary positions in cross-attention, silently wrong: '
+                         "save them with layout='nari'")
+    _compare(_shapes(Dia(config, device='meta')), _shapes(model))
+    state = {k: v.detach() for k,v in model.state_dict().items()}
+    files = {'config.json': config.to_dict()}
+    if hf: files['generation_config.json'] = _generation_config(config)
     with atomic_path(folder, folder=True) as tmp:
-        save_torch_state_dict(to_hf(state) if layout=='hf' else state, tmp, max_shard_size=max_shard_size,
-                              metadata={'format':'pt'})    # one entry: more would stand in random order
-        (tmp/'config.json').write_text(json.dumps(model.config.to_dict(), indent=1))
-        if layout == 'hf': (tmp/'generation_config.json').write_text(json.dumps(_generation_config(model.config), indent=1))
+        save_torch_state_dict(to_hf(state) if hf else state, tmp, max_shard_size=max_shard_size,
+                              metadata={'format':'pt'}) # more entries: in random order
+        for name,content in files.items(): (tmp/name).write_text(json.dumps(content, indent=1))
     return Path(folder)
 
 # %% ../nbs/tools/checkpoint.ipynb #ffad64f4
-@contextmanager
-def _open_weights(path:Path, allow_pickle:bool) -> Iterator[tuple[dict,Callable]]:
-    "Shapes of all tensors below `path` by name, and a function that reads one, or a slice of its rows."
-    if path.suffix in ('.pth','.pt','.bin'):
-        if not allow_pickle:
-            raise ValueError(f'{path.name} is a pickle file: pass allow_pickle=True if you trust its source, '
-                             'or give a folder with safetensors')
-        state = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
-        state = {k.removeprefix('_orig_mod.'):v for k,v in state.items()}
-        yield {k:tuple(v.shape) for k,v in state.items()}, lambda k,rows=None: state[k] if rows is None else state[k][rows]
-        return
-    index = path/'model.safetensors.index.json'
-    if path.is_file(): files = [path]
-    elif index.exists(): files = sorted({path/o for o in json.loads(index.read_text())['weight_map'].values()})
-    elif (path/'model.safetensors').exists(): files = [path/'model.safetensors']
-    else: files = sorted(path.glob('*.safetensors'))
-    if len(files) > 1 and not index.exists():
-        raise ValueError(f'{path} holds {len(files)} safetensors files and no index: name one of {[o.name for o in files]}')
-    if not files: raise FileNotFoundError(f'{path} holds no safetensors file: expected model.safetensors or its index')
-    where,shapes = {},{}
-    for f in files:
-        if not f.exists(): raise FileNotFoundError(f'{f} is named by {index.name} and missing')
-        try:
-            with safe_open(f, 'pt') as st:
-                for k in st.keys(): where[k],shapes[k] = f,tuple(st.get_slice(k).get_shape())
-        except Exception as e: raise ValueError(f'{f} is not a whole safetensors file ({e}): fetch or save it again') from None
-    def read(k, rows=None): # opened for each tensor, so that pages of the file do not pile up in memory
-        with safe_open(where[k], 'pt') as st: return st.get_tensor(k) if rows is None else st.get_slice(k)[rows]
-    yield shapes, read
-
-def _hf_shapes(shapes:dict) -> dict:
-    "Shapes that transformers' layout of a `Dia` with these shapes has."
-    return {k:tuple(v.shape) for k,v in to_hf({k:torch.empty(s, device='meta') for k,s in shapes.items()}).items()}
-
-# %% ../nbs/tools/checkpoint.ipynb #3d30a1fc
-def _fetch(source:str) -> Path:
-    path = Path(source)
-    if str(source) == 'tiny': return Path(str(files('dia_nvtts')/'assets'/'dia'))
-    if str(source).startswith('random:'): raise ValueError(f'{source!r}: expected {" or ".join(_RANDOM)}')
+def _fetch(source:str|Path) -> Path:
+    source,path = str(source),Path(source)
+    if source == 'tiny': return Path(str(files('dia_nvtts')/'assets'/'dia'))
+    if source.startswith('random:'):
+        raise ValueError(f'{source!r}: expected {" or ".join(_RANDOM)}')
     if path.exists(): return path
-    if not re.fullmatch(r'[\w.-]+/[\w.-]+', str(source)):
-        raise FileNotFoundError(f'{source} is no folder, file or hub id: expected for example nari-labs/Dia-1.6B-0626')
-    try: return Path(snapshot_download(str(source), allow_patterns=['*.json','*.safetensors']))
+    if not re.fullmatch(r'[\w.-]+/[\w.-]+', source):
+        raise FileNotFoundError(f'{source} is no folder, file or hub id: '
+                                'expected for example nari-labs/Dia-1.6B-0626')
+    try: return Path(snapshot_download(source, allow_patterns=['*.json','*.safetensors']))
     except Exception as e:
-        raise OSError(f'{source} is not a folder here and cannot be fetched from the hub: {str(e).splitlines()[0]}') from None
+        raise OSError(f'{source} is not a folder here and cannot be fetched from the hub: '
+                      f'{str(e).splitlines()[0]}') from None
 
-_RANDOM = {'random:full':DiaConfig, 'random:tiny':DiaConfig.tiny}
+# %% ../nbs/tools/checkpoint.ipynb #b841de79
+_RANDOM = {'random:full': DiaConfig, 'random:tiny': DiaConfig.tiny}
 
 def read_config(
-    source:str|Path, # folder, hub id, weights file with `config.json` beside it, `tiny`, `random:full` or `random:tiny`
-    cross_attention_rope:bool|None=None, # override the generation when the file does not name it
+    source:str|Path, # as for `load_dia`; beside a weights file stands `config.json`
+    cross_attention_rope:bool|None=None, # the generation, when the file does not name it
 ) -> DiaConfig:
     "The configuration that belongs to some weights."
     if str(source) in _RANDOM:
         d = _RANDOM[str(source)]().to_dict()
-        return DiaConfig.from_dict({k:v for k,v in d.items() if k!='cross_attention_rope'}, cross_attention_rope)
+        del d['cross_attention_rope']
+        return DiaConfig.from_dict(d, cross_attention_rope)
     path = _fetch(source)
     file = (path if path.is_dir() else path.parent)/'config.json'
-    if not file.exists(): raise FileNotFoundError(f'{file} is missing: it tells sizes and generation of the weights')
+    if not file.exists():
+        raise FileNotFoundError(f'{file} is missing: it tells sizes and generation of the weights')
     try: d = json.loads(file.read_text())
     except json.JSONDecodeError as e: raise ValueError(f'{file} is not JSON: {e}') from None
     return DiaConfig.from_dict(d, cross_attention_rope)
 
+# %% ../nbs/tools/checkpoint.ipynb #c7257d3f
+def _weight_files(path:Path) -> list[Path]:
+    if path.is_file(): return [path]
+    index,one = path/'model.safetensors.index.json',path/'model.safetensors'
+    if index.exists():
+        found = sorted({path/name for name in json.loads(index.read_text())['weight_map'].values()})
+        for file in found:
+            if not file.exists():
+                raise FileNotFoundError(f'{file} is named by {index.name} and missing')
+        return found
+    found = [one] if one.exists() else sorted(path.glob('*.safetensors'))
+    if len(found) > 1:
+        raise ValueError(f'{path} holds {len(found)} safetensors files and no index: '
+                         f'name one of {[file.name for file in found]}')
+    if not found: raise FileNotFoundError(f'{path} holds no safetensors file: '
+                                          'expected model.safetensors or its index')
+    return found
+
+# %% ../nbs/tools/checkpoint.ipynb #7ee9ff85
+def _open_pickle(path:Path, allow_pickle:bool) -> tuple[dict,Callable]:
+    if not allow_pickle:
+        raise ValueError(f'{path.name} is a pickle file: pass allow_pickle=True if you trust its '
+                         'source, or give a folder with safetensors')
+    state = torch.load(path, map_location='cpu', weights_only=True, mmap=True)
+    state = {k.removeprefix('_orig_mod.'): v for k,v in state.items()}
+    return ({k: tuple(v.shape) for k,v in state.items()},
+            lambda name,rows=slice(None): state[name][rows])
+
+def _open_weights(path:Path, allow_pickle:bool) -> tuple[dict,Callable]:
+    "Shapes of all tensors below `path`, and a function that reads one, or some of its rows."
+    if path.suffix in ('.pth','.pt','.bin'): return _open_pickle(path, allow_pickle)
+    where,shapes = {},{}
+    for file in _weight_files(path):
+        try:
+            with safe_open(file, 'pt') as f:
+                for k in f.keys(): where[k],shapes[k] = file,tuple(f.get_slice(k).get_shape())
+        except Exception as e:
+            raise ValueError(f'{file} is not a whole safetensors file ({e}): '
+                             'fetch or save it again') from None
+    def read(name, rows=slice(None)): # opens the file each time, so that its pages do not pile up
+        with safe_open(where[name], 'pt') as f: return f.get_slice(name)[rows]
+    return shapes,read
+
+# %% ../nbs/tools/checkpoint.ipynb #3d30a1fc
 def load_dia(
-    source:str|Path, # hub id, folder, weights file, `tiny` that ships, or `random:full` / `random:tiny` for random weights
-    dtype:torch.dtype|None=None, # of all but the norms, which are fp32; default that of the file, fp32 for fp16
+    source:str|Path, # hub id, folder, weights file, `tiny` that ships, `random:full`, `random:tiny`
+    dtype:torch.dtype|None=None, # of all but the norms; default that of the file, fp32 for fp16
     device=None, # default CPU
-    cross_attention_rope:bool|None=None, # override the generation; refused when the files name another
+    cross_attention_rope:bool|None=None, # the generation; refused when the files name another
     allow_pickle:bool=False, # read a `.pth` file, with `weights_only=True`
     seed:int=0, # of random weights
 ) -> Dia: # in evaluation mode
     "Load Dia from either layout and either generation, tensor by tensor."
-    if str(source) in _RANDOM: return Dia(read_config(source, cross_attention_rope), device, dtype).reset_parameters(seed).eval()
-    path = _fetch(source)
+    random = str(source) in _RANDOM
+    path = source if random else _fetch(source)
     config = read_config(path, cross_attention_rope)
+    if random: return Dia(config, device, dtype).reset_parameters(seed).eval()
     model = Dia(config, device='meta')
-    expected = {k:tuple(v.shape) for k,v in model.state_dict().items()}
-    with _open_weights(path, allow_pickle) as (found,read):
-        hf = any(k.startswith('model.') for k in found)
-        _compare(_hf_shapes(expected) if hf else expected, found)
-        for name,shape in expected.items():
-            w = _from_hf_one(name, shape, read) if hf else read(name)
-            kind = dtype or (torch.float32 if w.dtype == torch.float16 else w.dtype)
-            if 'norm' in name: kind = torch.float32
-            part,leaf = model.get_submodule(name.rpartition('.')[0]),name.rpartition('.')[2]
-            new = torch.empty(shape, dtype=kind, device=device or 'cpu').copy_(w)
-            setattr(part, leaf, torch.nn.Parameter(new))
+    expected,(found,read) = _shapes(model),_open_weights(path, allow_pickle)
+    hf = any(name.startswith('model.') for name in found)
+    theirs = {k: tuple(v.shape) for k,v in to_hf(model.state_dict()).items()}
+    _compare(theirs if hf else expected, found)
+    for name,shape in expected.items():
+        w = _from_hf(name, shape, read) if hf else read(name)
+        kind = dtype or (torch.float32 if w.dtype == torch.float16 else w.dtype)
+        if 'norm' in name: kind = torch.float32
+        part,_,leaf = name.rpartition('.')
+        new = torch.empty(shape, dtype=kind, device=device or 'cpu').copy_(w)
+        setattr(model.get_submodule(part), leaf, nn.Parameter(new))
     return model.eval()

@@ -32,7 +32,8 @@ def _summed(logits, targets): # (n,C,V), (n,C) -> (C,)
     return cost.view(n, C).sum(0)
 
 def _in_chunks(f, parts): # each part is computed again for its backward pass
-    return sum(checkpoint(f, *part, use_reentrant=False, preserve_rng_state=False) for part in parts)
+    again = dict(use_reentrant=False, preserve_rng_state=False)
+    return sum(checkpoint(f, *part, **again) for part in parts)
 
 # %% ../nbs/08_loss.ipynb #d56d0754
 def _scale(counts, weights, totals): # (C,) -> (C,)
