@@ -448,8 +448,10 @@ def dia_build_assets(
 @command
 def dia_doctor():
     "Print what is usable on this machine, and what each missing thing costs."
-    from dia_nvtts.tools.doctor import examine, report
-    print(report(examine()))
+    from dia_nvtts.tools.doctor import examine, render_findings, usable
+    findings = examine()
+    print(render_findings(findings))
+    if not usable(findings): raise SystemExit(1)
 
 # %% ../../nbs/tools/cli.ipynb #d4471a15
 _VERBS = {
