@@ -96,24 +96,14 @@ def check_wings(trees:dict) -> list:
         problems += [f'{module} imports {o} when it is imported' for o in taken if re.match(r'(dia_nvtts\.)?(tools|standin)\b', o)]
     return problems
 
-def tree_in_readme() -> set:
-    "The pages that the README's tree names, as paths below nbs/."
-    text = re.search(r'```text\nnbs/\n(.*?)```', (root/'README.md').read_text(encoding='utf-8'), re.S)
-    named,folder = set(),''
-    for line in text[1].splitlines() if text else []:
-        indent,name = len(line)-len(line.lstrip()),line.split()[0]
-        if name.endswith('/'): folder = name; named.add(name)
-        else: named.add((folder if indent > 2 else '')+name)
-    return named
-
 def check_tree() -> list:
-    named = tree_in_readme()
-    there = {p.relative_to(root/'nbs').with_suffix('').as_posix() for p in pages()}-{'index'}
-    folded = {o for o in named if o.endswith('/') and not any(n != o and n.startswith(o) for n in named)} # named as a whole
-    there = {next((o for o in folded if p.startswith(o)), p) for p in there}
-    named = {o for o in named if o in folded or not o.endswith('/')}
-    return ([f"README's tree lacks {o}" for o in sorted(there-named)]
-            + [f"README's tree names {o}, which is not there" for o in sorted(named-there)])
+    "The README links every page once, and no other."
+    readme = (root/'README.md').read_text(encoding='utf-8')
+    section = readme.partition('\n## The notebooks\n')[2].partition('\n## ')[0]
+    linked = re.findall(r'\]\(nbs/([^)#\s]+\.ipynb)\)', section)
+    there = [p.relative_to(root/'nbs').as_posix() for p in pages() if p.stem != 'index']
+    return ([f"README's tree links {o} {linked.count(o)} times" for o in there if linked.count(o) != 1]
+            + [f"README's tree links {o}, which is not there" for o in sorted(set(linked)-set(there))])
 
 def code_of(tree:ast.AST, text:str) -> int: # lines without blanks, comments, docstrings and imports
     dropped = set()

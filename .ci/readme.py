@@ -13,6 +13,7 @@ from pathlib import Path
 root = Path(__file__).resolve().parent.parent
 index,readme = root/'nbs'/'index.ipynb',root/'README.md'
 note = '<!-- Written from nbs/index.ipynb by .ci/readme.py: edit the notebook, not this file. -->'
+width = 88 # characters of code that GitHub shows without scrolling
 dropped = re.compile(r'^#\|\s*(hide|export|default_exp|exec_doc|echo:\s*false|include:\s*false)\b', re.M)
 
 def render() -> str:
@@ -27,6 +28,9 @@ def render() -> str:
     lost = [o for o in re.findall(r'\]\((nbs/[^)#]*)', text) if not (root/o).exists()]
     if lost: sys.exit(f'index.ipynb links what is not there: {", ".join(lost)}')
     text = re.sub(r'[ \t]+$', '', text, flags=re.M)
+    blocks = re.findall(r'^```\w*\n(.*?)^```', text, flags=re.M|re.S)
+    wide = [o for block in blocks for o in block.splitlines() if len(o) > width]
+    if wide: sys.exit(f'README.md: code of over {width} characters runs out of its box: {wide[0]}')
     return f'{note}\n\n' + re.sub(r'\n{3,}', '\n\n', text).strip() + '\n'
 
 def command(word:str) -> str:
