@@ -125,7 +125,8 @@ def _read(f, prog, argv): # -> what was given, by name
 def _call(f, given):
     quiet,progress = given.pop('quiet'),given.pop('progress')
     if quiet or progress: os.environ['DIA_PROGRESS'] = 'none' if quiet else progress    # `progress_bar` looks there
-    with open(os.devnull, 'w') as nowhere, redirect_stdout(nowhere) if quiet else nullcontext(): f(**given)
+    with open(os.devnull, 'w') as nowhere, redirect_stdout(nowhere) if quiet else nullcontext():
+        inspect.unwrap(f)(**given)   # without arguments `f` would read the shell again
 
 def _in_a_line(e, f, prog):
     goes_on = ': the same line with --resume goes on' if 'resume' in inspect.signature(f).parameters else ''
