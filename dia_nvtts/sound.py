@@ -61,6 +61,14 @@ def _decode(data, name='audio'): # bytes or path -> (W,channels) float32, Hz
     except _BROKEN as e:
         raise ValueError(f'{name}: not a sound file that can be decoded: {_why(e)}') from None
 
+# %% ../nbs/01_sound.ipynb #5f77aac5
+def _cancels(wave): # (W,channels): is the mean 20 dB below the loudest channel?
+    loudest = np.square(wave).mean(0).max() if len(wave) else 0
+    return wave.shape[1]>1 and np.square(wave.mean(1)).mean()<.01*loudest
+
+def _mono(wave): # (W,channels) -> (W,)
+    return wave[:,np.square(wave).mean(0).argmax()] if _cancels(wave) else wave.mean(1)
+
 # %% ../nbs/01_sound.ipynb #bdb0901b
 def load_audio(
     path_or_bytes:str|Path|bytes, # a sound file, or its content
@@ -72,8 +80,8 @@ def load_audio(
     else: name = str(path_or_bytes)
     if name!='audio' and not Path(name).is_file(): raise FileNotFoundError(f'{name}: no such sound file')
     wave,rate = _decode(path_or_bytes, name)
-    wave = wave.mean(1)
     if not np.isfinite(wave).all(): raise ValueError(f'{name}: has samples that are not finite')
+    wave = _mono(wave)
     over,wave = np.abs(wave).max(initial=0)>1, resample(wave, rate, sample_rate)
     return torch.from_numpy(wave/np.abs(wave).max() if over else wave)
 
@@ -87,10 +95,17 @@ class AudioFacts:
     sample_rate:int # Hz
     channels:int
     suffix:str # '.wav', '.flac', ... by what the bytes are, not by their name
-    notes:tuple = () # 'over_full_scale'
+    notes:tuple = () # 'over_full_scale', 'antiphase', 'narrow_band'
 
 def _too_long(seconds, most):
     if seconds>most: raise Rejected('too_long_audio', f'{seconds:.1f} s, at most {most} s fit')
+
+# %% ../nbs/01_sound.ipynb #2a97f890
+def _is_narrow(wave, rate): # (W,) mono
+    middle = wave[max(0, len(wave)//2-2*rate):len(wave)//2+2*rate]
+    power = np.abs(np.fft.rfft(middle*np.hanning(len(middle))))**2
+    high = power[np.fft.rfftfreq(len(middle), 1/rate)>4400].sum()
+    return bool(high<1e-5*power.sum())
 
 # %% ../nbs/01_sound.ipynb #8c38597f
 def check_audio(
@@ -115,11 +130,11 @@ def check_audio(
     if stated is not None and abs(seconds-stated)>max(.1, .2*stated):
         raise Rejected('duration_mismatch', f'{seconds:.2f} s, the corpus states {stated:.2f} s')
     if not np.isfinite(wave).all(): raise Rejected('non_finite', 'samples that are not finite')
-    peak = float(np.abs(wave).max())
-    if peak<1e-4: raise Rejected('silent', f'the loudest sample is {peak:.0e}')
+    peak,mono = float(np.abs(wave).max()), _mono(wave)
+    if np.abs(mono).max()<1e-4: raise Rejected('silent', f'the loudest sample is {np.abs(mono).max():.0e}')
     suffix = '.' + re.sub('[^a-z0-9]', '', info.format.lower())
-    notes = ('over_full_scale',) if peak>1 else ()
-    return AudioFacts(round(seconds, 6), rate, wave.shape[1], suffix, notes)
+    notes = dict(over_full_scale=peak>1, antiphase=_cancels(wave), narrow_band=_is_narrow(mono, rate))
+    return AudioFacts(round(seconds, 6), rate, wave.shape[1], suffix, tuple(k for k,v in notes.items() if v))
 
 # %% ../nbs/01_sound.ipynb #b123930d
 def plot_spectrogram(

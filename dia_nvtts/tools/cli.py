@@ -31,10 +31,11 @@ def dia_preprocess(
     no_audio:bool=False, # read text alone; audio bytes are never touched
     limit:int=None, # read only the first rows
     size:str='demo', # of the synthetic corpus: tiny (44 rows), demo (1,900) or a number
-    seed:int=42, # of the synthetic corpus
+    split_by:str='auto', # who goes to dev and test: speaker, sentence, none; auto divides a corpus that has no splits
+    seed:int=42, # of the synthetic corpus and of that division
     speaker:str='[S1]', # who speaks: [S1], [S2], or `gender` for women as [S2]
     collapse_repeats:bool=False, # write one tag for several equal ones in a row
-    unknown:str='drop', # symbols outside the table: drop, keep or reject
+    unknown:str='drop', # symbols and cues such as [whispers] outside the table: drop, keep or reject
     min_dnsmos:float=None, # reject rows of lower quality, 1 to 5
     text_column:str=None, # names of columns, where they are not recognised
     audio_column:str=None,
@@ -47,14 +48,17 @@ def dia_preprocess(
     "Read a corpus, check every row, write scripts and audio."
     from dia_nvtts.corpus import preprocess
     names = dict(text=text_column, audio=audio_column, speaker_id=speaker_column, emotion=emotion_column)
-    r = preprocess(source, out, profile, splits, not no_audio, limit, overwrite, resume, seed,
-                   int(size) if size.isdigit() else size, columns={k:v for k,v in names.items() if v} or None,
-                   speaker=speaker, collapse_repeats=collapse_repeats, unknown=unknown, min_dnsmos=min_dnsmos,
-                   streaming=streaming)
+    r = preprocess(source, out, profile, splits, not no_audio, limit, overwrite, resume, split_by=split_by,
+                   seed=seed, size=int(size) if size.isdigit() else size,
+                   columns={k:v for k,v in names.items() if v} or None, speaker=speaker, unknown=unknown,
+                   collapse_repeats=collapse_repeats, min_dnsmos=min_dnsmos, streaming=streaming)
     print(r)
     print('columns: ' + ', '.join(f'{k} from {v!r}' for k,v in r.columns.items())
           + '; if that is wrong, name them with --text_column and the like')
     print(f'written: {out}/processed_dataset.json, {out}/rejects.jsonl')
+    if not r.kept:
+        why = ', '.join(f'{k} {v:,}' for k,v in r.rejected.items())
+        raise ValueError(f'none of {r.rows:,} rows was kept ({why}): {out}/rejects.jsonl says why')
 
 # %% ../../nbs/tools/cli.ipynb #04c30940
 @command
@@ -75,7 +79,7 @@ def dia_encode(
 
 # %% ../../nbs/tools/cli.ipynb #265057b0
 def _verify_data(data):
-    from dia_nvtts.corpus import describe_processed
+    from dia_nvtts.tools.describe import describe_processed
     print(describe_processed(data))
 
 # %% ../../nbs/tools/cli.ipynb #cb630b51
