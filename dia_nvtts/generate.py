@@ -4,25 +4,36 @@
 
 # %% auto #0
 __all__ = ['BYTES_PER_SECOND', 'token_probabilities', 'draw', 'RowDecoder', 'generate_codes', 'guess_seconds', 'check_script',
-           'split_script', 'speak', 'Spoken', 'speak_all']
+           'split_script', 'Spoken', 'speak_all', 'speak']
 
 # %% ../nbs/12_generate.ipynb #16f40c16
 import math, re, warnings
-from itertools import chain
+from collections import namedtuple
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import NamedTuple
 
 from .codec import Codec, decode_codes, encode_audio
-from .delay import apply_delay
+from .delay import apply_delay, revert_delay
 from .layers import rotary_angles
 from .lora import unwrap
 from .model import Dia, DiaConfig, KeyValueCache
-from .progress import progress_bar
-from .tags import KNOWN_TAGS, encode_text, is_symbol, strip_tags, unknown_tags
+from .tags import KNOWN_TAGS, encode_text, is_symbol, unknown_tags
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor
+from fastcore.basics import patch
+from torch import nn, Tensor
+
+# %% ../nbs/12_generate.ipynb #fbb8867a
+def _first_release(guided, eos):
+    "Guided logits `(...,C,V)` by the rules of the first release."
+    guided = guided.clone()
+    guided[...,0,eos] *= .8
+    guided[...,eos+1:] = guided[...,1:,eos] = -torch.inf
+    best_code = guided[...,0,:eos].amax(-1)
+    guided[...,0,eos].masked_fill_(best_code >= guided[...,0,eos], -torch.inf)
+    return guided
 
 # %% ../nbs/12_generate.ipynb #c5a6ab6b
 def token_probabilities(
@@ -38,16 +49,11 @@ def token_probabilities(
     "Which tokens may come next, and how likely each is."
     V = cond.shape[-1]
     guided = cond if uncond is None else cond + guidance*(cond-uncond)
-    if first_release:
-        guided = guided.clone()
-        guided[...,0,eos] *= .8
-        guided[...,eos+1:] = guided[...,1:,eos] = -torch.inf
-        guided[...,0,eos].masked_fill_(guided[...,0,:eos].amax(-1) >= guided[...,0,eos], -torch.inf)
-        cond = guided
+    if first_release: cond = guided = _first_release(guided, eos)
     spare = guided[...,:eos].argmax(-1, keepdim=True)
-    ids = torch.cat([guided.topk(min(top_k or V, V), sorted=False).indices, spare], -1)   # (...,C,k+1)
+    ids = torch.cat([guided.topk(min(top_k or V, V), sorted=False).indices, spare], -1)
     values = cond.gather(-1, ids)
-    allowed = ids < eos
+    allowed = ids < eos                                                    # (...,C,k+1)
     allowed[...,0,:] |= ids[...,0,:] == eos
     allowed[...,-1] = ~allowed[...,:-1].any(-1)
     values = values.masked_fill(~allowed, -torch.inf)
@@ -69,199 +75,240 @@ def draw(
     n = torch.minimum(passed.sum(-1), (probs>0).sum(-1)-1)   # stay within what may be drawn
     return ids.gather(-1, n[...,None])[...,0]
 
-def _uniform(seeds, rows, C):
-    "Random numbers `(B,rows,C)`, for each item from its own seed."
-    return torch.stack([torch.rand(rows, C, generator=torch.Generator().manual_seed(o)) for o in seeds])
-
-def _seeds(seed, B):
+# %% ../nbs/12_generate.ipynb #ea52368d
+def _read_seeds(seed, B):
     if seed is None: return torch.randint(2**31, (B,)).tolist()
     if isinstance(seed, int): return [seed]*B
-    if len(seed) != B:
-        raise ValueError(f'got {len(seed)} seeds for {B} scripts: expected one for all or one for each')
-    return list(seed)
+    if len(seed) == B: return list(seed)
+    raise ValueError(f'got {len(seed)} seeds for {B} scripts: expected one for all or one for each')
+
+def _uniform(seeds, rows, C):
+    "Random numbers `(B,rows,C)`, for each item from its own seed."
+    made = [torch.Generator().manual_seed(o) for o in seeds]
+    return torch.stack([torch.rand(rows, C, generator=o) for o in made])
 
 # %% ../nbs/12_generate.ipynb #3fa9b520
 def _known_rows(prompts, config, rows):
-    "Tokens `(B,rows,C)` and where they are known: BOS, and the delayed `prompts`; all else is PAD and to be predicted."
-    C,delay = config.codebooks,config.delay_pattern
-    tokens = torch.full((len(prompts), rows, C), config.pad_token_id)
-    known = torch.zeros_like(tokens, dtype=torch.bool)
-    for b,p in enumerate(prompts):
-        for c,d in enumerate(delay):
-            n = min(1+d+len(p), rows)
-            tokens[b,:1+d,c] = config.bos_token_id
-            tokens[b,1+d:n,c] = p[:max(n-1-d, 0),c]
-            known[b,:n,c] = True
-    return tokens,known
+    "Tokens `(B,rows,C)`, and which are known: BOS and delayed `prompts`; all else is PAD."
+    bos,pad,C = config.bos_token_id,config.pad_token_id,config.codebooks
+    tokens = torch.full((len(prompts), rows, C), pad)
+    for b,prompt in enumerate(prompts):
+        codes = torch.cat([torch.full((1,C), bos), prompt])
+        delayed = apply_delay(codes[None], config.delay_pattern, bos, pad)[0,:rows]
+        tokens[b,:len(delayed)] = delayed
+    return tokens,tokens != pad
 
 # %% ../nbs/12_generate.ipynb #be2a00a6
 def _active(layer):
-    "The layer itself, or the one that PEFT's wrapper of a layer trained whole uses now."
+    "The layer, or the one that PEFT's wrapper of a layer trained whole uses now."
     if not hasattr(layer, 'modules_to_save'): return layer
-    names = [] if layer.disable_adapters else [o for o in layer.active_adapters if o in layer.modules_to_save]
-    return layer.modules_to_save[names[0]] if names else layer.original_module
+    saved = layer.modules_to_save
+    names = [] if layer.disable_adapters else [o for o in layer.active_adapters if o in saved]
+    return saved[names[0]] if names else layer.original_module
 
-def _matrix(layer) -> Tensor: # `(in_features, out_features)` in the compute dtype
-    "The kernel of a DenseGeneral, laid flat; with its active adapters, if it has some."
-    layer = _active(layer)
-    if hasattr(layer, 'adapted_matrix'): return layer.adapted_matrix()       # LoRA
-    if hasattr(layer, 'matrix'): return layer.matrix()                       # 4-bit
-    return layer.weight.view(layer.in_features, layer.out_features)
+def _product(*layers, pack=True):
+    "A function that multiplies rows `(n,in)` with the kernels of `layers`, side by side."
+    flat = [_active(o).matrix() for o in layers]
+    w = torch.cat(flat, 1) if len(flat) > 1 else flat[0]                   # (in, all out)
+    if not (pack and w.is_cpu and torch.backends.mkldnn.is_available()): return lambda x: x @ w
+    try:
+        packed = torch.ops.mkldnn._reorder_linear_weight(w.T.contiguous())
+        product = lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, None, 'none', [], '')
+        product(torch.zeros(1, len(w), dtype=w.dtype))
+        return product
+    except RuntimeError: return lambda x: x @ w # this CPU or dtype has no such kernel
 
-def _side_by_side(layers): return torch.cat([_matrix(o) for o in layers], 1) if len(layers) > 1 else _matrix(layers[0])
-
-def _plain_product(*layers):
-    w = _side_by_side(layers)
-    return lambda x: x @ w
-
-def _product(*layers):
-    "A function that multiplies rows `(B,in)` with the kernels of `layers`, side by side."
-    w = _side_by_side(layers)
-    if w.device.type == 'cpu' and torch.backends.mkldnn.is_available():
-        try:
-            packed = torch.ops.mkldnn._reorder_linear_weight(w.T.contiguous())
-            product = lambda x: torch.ops.mkldnn._linear_pointwise(x, packed, None, 'none', [], '')
-            product(torch.zeros(1, len(w), dtype=w.dtype))
-            return product
-        except RuntimeError: pass   # this CPU or dtype has no such kernel
-    return lambda x: x @ w
+# %% ../nbs/12_generate.ipynb #e9d74002
+_RowLayer = namedtuple('_RowLayer', 'norm qkv out cross_norm cross_q cross_out silence '
+                                    'mlp_norm gate_up down')
 
 # %% ../nbs/12_generate.ipynb #112d1a12
-def _turn(x, cosine, sine):
-    "Rotate heads `(n,N,H)` of one row; `sine` is negative in the first half."
-    x32 = x.float()
-    return torch.addcmul(x32*cosine, x32.roll(x.shape[-1]//2, -1), sine).to(x.dtype)
-
 class RowDecoder:
     "The decoder for one row at a time: `B` scripts, then the same without script when `guided`."
+    pack = True # kernels on a CPU, in the order in which they are read
     def __init__(self,
         dia:Dia,
         texts:Sequence[Sequence[int]], # B scripts as bytes
         guided:bool, # compute rows without script too
         rows:int, # most rows that will come
-        compile:bool=False, # compile the step: attention reads the whole cache, so that all steps are of one shape
     ):
-        self.dia,self.config,c,device = dia,dia.config.decoder,dia.config.decoder,dia.device
-        self.product = _plain_product if compile else _product
-        B,S = len(texts),max(map(len, texts))
-        ids = torch.zeros(B, S, dtype=torch.long)
-        for b,t in enumerate(texts): ids[b,:len(t)] = torch.tensor(t)
-        self.B,self.n,self.mask = B,2 if guided else 1,(ids > 0).to(device)
+        c,decoder,device = dia.config.decoder,dia.decoder,dia.device
+        ids = nn.utils.rnn.pad_sequence([torch.tensor(o) for o in texts], True).to(device) # (B,S)
+        self.dia,self.config,self.B,self.guided = dia,c,len(texts),guided
+        self.n = 2*self.B if guided else self.B                                # rows to compute
+        self.mask = ids > 0
         self.padding = None if self.mask.all() else self.mask[:,None,None]
-        self.text = dia.decoder.text_keys_values(dia.encode(ids.to(device), self.mask))
-        one = self.mask[:1,:1]
-        nothing = torch.zeros_like(one, dtype=torch.long)
-        self.silent = dia.decoder.text_keys_values(dia.encode(nothing, one)) if guided else None
-        self.cache = KeyValueCache(c, self.n*B, rows, device, dia.dtype)
-        self.cosine,self.sine = self._turns(rows, c.head_dim)
-        if dia.config.cross_attention_rope:
-            self.cross_cosine,self.cross_sine = self._turns(rows, c.cross_head_dim)
-        self.table = torch.cat([_active(o).weight for o in dia.decoder.embeddings])        # (C*V,D)
+        self.text = decoder.text_keys_values(dia.encode(ids, self.mask))
+        no_text = torch.zeros_like(ids[:1,:1])
+        silent = dia.encode(no_text, no_text==0) if guided else None
+        self.silent = decoder.text_keys_values(silent) if guided else [None]*len(self.text)
+        self.cache = KeyValueCache(c, self.n, rows, device, dia.dtype)
+        self.turns = self._turns(rows, c.head_dim)
+        self.cross_turns = ()
+        if dia.config.cross_attention_rope: self.cross_turns = self._turns(rows, c.cross_head_dim)
+        self.table = torch.cat([_active(o).weight for o in decoder.embeddings])        # (C*V,D)
         self.offsets = torch.arange(c.num_channels, device=device)*c.vocab_size
-        self.head = self.product(dia.decoder.logits_dense)
-        self.layers = [self._layer(i, o) for i,o in enumerate(dia.decoder.layers)]
-        self.place = torch.zeros(1, dtype=torch.long, device=device) if compile else None    # of the row, where it is no constant
-        self.order = torch.arange(rows, device=device)
-        if compile:
-            for o in chain(*self.cache.layers): torch._dynamo.mark_static_address(o)
-            self._row = torch.compile(self._row, dynamic=False, mode='reduce-overhead' if device.type=='cuda' else None)
+        self.layers = [self._layer(*o) for o in zip(decoder.layers, self.silent)]
+        self.head = _product(decoder.logits_dense, pack=self.pack)
 
-    def _turns(self, rows, size):
-        "Factors `(rows,1,H)` such that rotated = x*cosine + (x with its halves swapped)*sine."
-        cos,sin = rotary_angles(torch.arange(rows, device=self.dia.device), size, self.config.rope_theta)
+    def _turns(self, rows, size): # -> (rows,1,H) each
+        positions = torch.arange(rows, device=self.dia.device)
+        cos,sin = rotary_angles(positions, size, self.config.rope_theta)
         return torch.cat([cos,cos], -1),torch.cat([-sin,sin], -1)
 
-    def _layer(self, i, o):
-        s,x,product = o.self_attention,o.cross_attention,self.product
-        cross_out,constant = product(x.o_proj),None
-        if self.silent:   # one value for each query head, through o_proj
-            v,c = self.silent[i][1],self.config
-            v = v.repeat_interleave(c.cross_num_attention_heads//c.cross_num_key_value_heads, 1)
-            constant = cross_out(v.reshape(1, -1))
-        return (o.pre_sa_norm, product(s.q_proj, s.k_proj, s.v_proj), product(s.o_proj),
-                o.pre_ca_norm, product(x.q_proj), cross_out, constant,
-                o.pre_mlp_norm, product(o.mlp.wi_fused), product(o.mlp.wo))
+# %% ../nbs/12_generate.ipynb #cd89bc44
+@patch
+def _layer(self:RowDecoder, layer, silent) -> _RowLayer:
+    def product(*layers): return _product(*layers, pack=self.pack)
+    own,cross,c = layer.self_attention,layer.cross_attention,self.config
+    cross_out,silence = product(cross.o_proj),None
+    if silent:   # one value for each query head, through o_proj
+        share = c.cross_num_attention_heads//c.cross_num_key_value_heads
+        silence = cross_out(silent[1].repeat_interleave(share, 1).reshape(1, -1))
+    qkv = product(own.q_proj, own.k_proj, own.v_proj)
+    return _RowLayer(layer.pre_sa_norm, qkv, product(own.o_proj),
+                     layer.pre_ca_norm, product(cross.q_proj), cross_out, silence,
+                     layer.pre_mlp_norm, product(layer.mlp.wi_fused), product(layer.mlp.wo))
 
-    def prefill(self, tokens:Tensor): # `(B,T,C)` rows 0..T-1
-        "Fill the cache with rows that are known, all at once."
-        pad = lambda o: F.pad(o, (0,0,0,self.mask.shape[1]-1)).expand(self.B,-1,-1,-1)
-        text,mask = self.text,self.mask
-        if self.silent:
-            text = [tuple(torch.cat([a,pad(b)]) for a,b in zip(c, u)) for c,u in zip(text, self.silent)]
-            mask = torch.cat([mask, (torch.arange(mask.shape[1], device=mask.device) == 0).expand(self.B,-1)])
-        self.dia.decoder(tokens.repeat(self.n,1,1), text, mask, self.cache)
+# %% ../nbs/12_generate.ipynb #bd6af67e
+@patch
+def prefill(self:RowDecoder,
+    tokens:Tensor, # `(B,T,C)` rows 0..T-1
+):
+    "Fill the cache with rows that are known, all at once."
+    text,mask = self.text,self.mask
+    if self.guided:
+        def as_long(x): return F.pad(x, (0,0,0,mask.shape[1]-1)).expand(self.B, -1, -1, -1)
+        def both(with_text, without): return torch.cat([with_text, as_long(without)])
+        text = [tuple(map(both, *o)) for o in zip(text, self.silent)]
+        first = torch.arange(mask.shape[1], device=mask.device) == 0
+        mask = torch.cat([mask, first.expand(self.B, -1)])
+    self.dia.decoder(tokens.repeat(self.n//self.B, 1, 1), text, mask, self.cache)
 
-    def step(self,
-        tokens:Tensor, # `(B,C)` the row after those so far
-    ) -> tuple[Tensor,Tensor|None]: # logits `(B,C,V)` fp32 of the row after it, with script and without
-        if self.place is None: logits = self._row(tokens, self.cache.used)
-        else:
-            torch.compiler.cudagraph_mark_step_begin()
-            logits = self._row(tokens.contiguous(), self.place.fill_(self.cache.used))
-        self.cache.used += 1
-        return logits[:self.B],logits[self.B:] if self.silent else None
+# %% ../nbs/12_generate.ipynb #f1b49ef9
+def _turn_row(x, cosine, sine):
+    "Rotate heads `(n,N,H)` of one row; `sine` is negative in the first half."
+    x32 = x.float()
+    return torch.addcmul(x32*cosine, x32.roll(x.shape[-1]//2, -1), sine).to(x.dtype)
 
-    def _put(self, i, new, t):
-        "Keys and values `(n,K,1,H)` of row `t` into the cache of layer `i`; returns what may be attended to, and a mask."
-        if self.place is None: return *self.cache.put(i, new),None
-        for buffer,o in zip(self.cache.layers[i], new): buffer.index_copy_(2, t, o)
-        return *self.cache.layers[i],(self.order <= t)[None]
+@patch
+def _look_back(self:RowDecoder, i, layer, x, turn, row): # (n,D) -> (n,D)
+    N,K,H = self.config.num_attention_heads,self.config.num_key_value_heads,self.config.head_dim
+    heads = layer.qkv(layer.norm(x)).view(self.n, N+2*K, H)
+    queries,keys = _turn_row(heads[:,:N+K], *turn).split([N,K], 1)
+    new = keys[:,:,None],heads[:,N+K:,None]                                # (n,K,1,H) each
+    keys,values,mask = self._put(i, new, row)                              # (n,K,row+1,H)
+    queries = queries.reshape(self.n, K, N//K, H)
+    seen = F.scaled_dot_product_attention(queries, keys, values, mask, scale=1.)
+    return layer.out(seen.reshape(self.n, N*H))
 
-    def _row(self, tokens, t): # (B,C), the number of the row -> logits (n,C,V)
-        c,B,n = self.config,self.B,self.n*self.B
-        N,K,H = c.num_attention_heads,c.num_key_value_heads,c.head_dim
-        NC,KC,HC = c.cross_num_attention_heads,c.cross_num_key_value_heads,c.cross_head_dim
-        x = F.embedding(tokens + self.offsets, self.table).sum(1).repeat(self.n, 1)   # (n,D)
-        at = lambda o: o[t] if self.place is None else o.index_select(0, t)[0]
-        cosine,sine = at(self.cosine),at(self.sine)
-        if self.dia.config.cross_attention_rope: cross_cosine,cross_sine = at(self.cross_cosine),at(self.cross_sine)
-        for i,(norm1,qkv,out,norm2,cross_q,cross_out,constant,norm3,wi,wo) in enumerate(self.layers):
-            h = qkv(norm1(x)).view(n, N+2*K, H)
-            q,k = _turn(h[:,:N+K], cosine, sine).split([N,K], 1)
-            keys,values,mask = self._put(i, (k[:,:,None], h[:,N+K:,None]), t)   # (n,K,t+1,H)
-            a = F.scaled_dot_product_attention(q.reshape(n, K, N//K, H), keys, values, mask, scale=1.)
-            x = x + out(a.reshape(n, N*H))
-            q = cross_q(norm2(x[:B])).view(B, NC, HC)
-            if self.dia.config.cross_attention_rope: q = _turn(q, cross_cosine, cross_sine)
-            a = F.scaled_dot_product_attention(q.view(B, KC, NC//KC, HC), *self.text[i], self.padding, scale=1.)
-            cross = cross_out(a.reshape(B, -1))
-            x = x + (cross if constant is None else torch.cat([cross, constant.expand(n-B, -1)]))
-            gate,up = wi(norm3(x)).view(n, 2, -1).unbind(1)
-            x = x + wo(F.silu(gate)*up)
-        return self.head(self.dia.decoder.norm(x)).float().view(n, c.num_channels, -1)
+# %% ../nbs/12_generate.ipynb #0b29c64a
+@patch
+def _listen(self:RowDecoder, i, layer, x, turn): # (n,D) -> (n,D)
+    c,B = self.config,self.B
+    N,K,H = c.cross_num_attention_heads,c.cross_num_key_value_heads,c.cross_head_dim
+    queries,(keys,values) = layer.cross_q(layer.cross_norm(x[:B])).view(B, N, H),self.text[i]
+    if turn: queries = _turn_row(queries, *turn)
+    queries = queries.view(B, K, N//K, H)
+    seen = F.scaled_dot_product_attention(queries, keys, values, self.padding, scale=1.)
+    heard = layer.cross_out(seen.reshape(B, N*H))
+    return torch.cat([heard, layer.silence.expand(B, -1)]) if self.guided else heard
+
+# %% ../nbs/12_generate.ipynb #4127beed
+@patch
+def _put(self:RowDecoder, i, new, row): return *self.cache.put(i, new),None
+
+@patch
+def _row(self:RowDecoder, tokens, row): # (B,C), the number of the row -> logits (n,C,V)
+    x = F.embedding(tokens + self.offsets, self.table).sum(1).repeat(self.n//self.B, 1)   # (n,D)
+    turn,cross_turn = ([o[row] for o in turns] for turns in (self.turns, self.cross_turns))
+    for i,layer in enumerate(self.layers):
+        x = x + self._look_back(i, layer, x, turn, row)
+        x = x + self._listen(i, layer, x, cross_turn)
+        gate,up = layer.gate_up(layer.mlp_norm(x)).view(self.n, 2, -1).unbind(1)
+        x = x + layer.down(F.silu(gate)*up)
+    return self.head(self.dia.decoder.norm(x)).float().view(self.n, self.config.num_channels, -1)
+
+# %% ../nbs/12_generate.ipynb #440362ba
+@patch
+def _place(self:RowDecoder): return self.cache.used
+
+@patch
+def step(self:RowDecoder,
+    tokens:Tensor, # `(B,C)` the row after those so far
+) -> tuple[Tensor,Tensor|None]: # logits `(B,C,V)` fp32 of the row after it, with script and without
+    "Compute one row."
+    logits = self._row(tokens.contiguous(), self._place())
+    self.cache.used += 1
+    return logits[:self.B],logits[self.B:] if self.guided else None
+
+# %% ../nbs/12_generate.ipynb #8abd4b45
+class _CompiledRowDecoder(RowDecoder):
+    "`RowDecoder` with steps that are all of one shape, compiled."
+    pack = False
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.order = torch.arange(self.cache.rows, device=self.dia.device)
+        self.place = torch.zeros_like(self.order[:1])                      # the number of the row
+        for o in chain(*self.cache.layers): torch._dynamo.mark_static_address(o)
+        mode = 'reduce-overhead' if self.dia.device.type == 'cuda' else None
+        self._row = torch.compile(self._row, dynamic=False, mode=mode)
+
+    def _place(self):
+        torch.compiler.cudagraph_mark_step_begin()
+        return self.place.fill_(self.cache.used)
+
+    def _put(self, i, new, row):
+        for buffer,o in zip(self.cache.layers[i], new): buffer.index_copy_(2, row, o)
+        return *self.cache.layers[i],(self.order <= row)[None]
 
 # %% ../nbs/12_generate.ipynb #32a7cb3b
 def _check_texts(texts, config):
-    most = config.encoder.max_position_embeddings
+    most,V = config.encoder.max_position_embeddings,config.encoder.vocab_size
     for i,t in enumerate(texts):
         if not len(t): raise ValueError(f'script {i} is empty: expected at least one byte')
         if len(t) > most:
-            raise ValueError(f'script {i} has {len(t):,} bytes, the model reads at most {most:,}: cut it by {len(t)-most}')
-        if not 0 < min(t) <= max(t) < config.encoder.vocab_size:
-            raise ValueError(f'script {i} has bytes {min(t)} to {max(t)}: expected 1 to {config.encoder.vocab_size-1}')
+            raise ValueError(f'script {i} has {len(t):,} bytes, the model reads at most {most:,}: '
+                             f'cut it by {len(t)-most}')
+        if not 0 < min(t) <= max(t) < V:
+            raise ValueError(f'script {i} has bytes {min(t)} to {max(t)}: expected 1 to {V-1}')
 
-def _check_prompts(prompts, B, config):
-    prompts = [None]*B if prompts is None else list(prompts)
+def _read_prompts(prompts, B, config): # -> B tensors (T,C), of no frames where there is no prompt
+    C,eos,out = config.codebooks,config.eos_token_id,[]
+    if prompts is None: prompts = [None]*B
     if len(prompts) != B:
-        raise ValueError(f'got {len(prompts)} prompts for {B} scripts: expected one or None for each')
-    C,out = config.codebooks,[]
+        raise ValueError(f'got {len(prompts)} prompts for {B} scripts: expected one or None each')
     for i,p in enumerate(prompts):
         p = torch.zeros(0, C, dtype=torch.long) if p is None else torch.as_tensor(p).long().cpu()
         if p.ndim != 2 or p.shape[1] != C:
             raise ValueError(f'prompt {i} has shape {tuple(p.shape)}: expected (T,{C})')
-        if len(p) and not 0 <= p.min() <= p.max() < config.eos_token_id:
-            raise ValueError(f'prompt {i} has codes {p.min()} to {p.max()}: expected 0 to {config.eos_token_id-1}')
+        if len(p) and not 0 <= p.min() <= p.max() < eos:
+            raise ValueError(f'prompt {i} has codes {p.min()} to {p.max()}: expected 0 to {eos-1}')
         out.append(p)
     return out
 
 def _check_settings(guidance, temperature, top_p, top_k, max_rows):
-    if not math.isfinite(guidance): raise ValueError(f'guidance is {guidance}: expected a number')
-    if not 0 <= temperature < math.inf:
-        raise ValueError(f'temperature is {temperature}: expected 0 or more')
-    if not 0 < top_p <= 1: raise ValueError(f'top_p is {top_p}: expected above 0, to 1')
-    if top_k is not None and top_k < 1: raise ValueError(f'top_k is {top_k}: expected at least 1, or None')
-    if max_rows < 1: raise ValueError(f'max_rows is {max_rows}: expected at least 1')
+    for name,value,good,expected in (
+        ('guidance', guidance, math.isfinite(guidance), 'a number'),
+        ('temperature', temperature, 0 <= temperature < math.inf, '0 or more'),
+        ('top_p', top_p, 0 < top_p <= 1, 'above 0, to 1'),
+        ('top_k', top_k, top_k is None or top_k >= 1, 'at least 1, or None'),
+        ('max_rows', max_rows, max_rows >= 1, 'at least 1')):
+        if not good: raise ValueError(f'{name} is {value}: expected {expected}')
 
+# %% ../nbs/12_generate.ipynb #9a3fdfac
+def _last_row(frames, prompted, max_delay): # both (B,); `frames` counts those of the prompt, too
+    return int((frames + max_delay).masked_fill(frames <= prompted, 0).max())
+
+# %% ../nbs/12_generate.ipynb #1ce47c97
+def _end_frames(row, frame, frames, prompted, config): # (B,C) drawn, (C,) its frames, (B,) each
+    "The row as it stands, and how many frames there are now."
+    ended = (row[:,0] == config.eos_token_id) & (frame[0] >= prompted) & (frame[0] < frames)
+    frames = torch.where(ended, frame[0], frames)
+    after = torch.where(frame == frames[:,None], config.eos_token_id, config.pad_token_id)
+    return row.where(frame < frames[:,None], after),frames
+
+# %% ../nbs/12_generate.ipynb #8720d7e1
 @torch.inference_mode()
 def generate_codes(
     model, # a `Dia`, or a PEFT model around one
@@ -271,57 +318,46 @@ def generate_codes(
     top_p:float=.95, # above 0, to 1
     top_k:int|None=45, # at least 1; None means all
     max_rows:int=3072, # counts BOS, prompt and delay rows; at most what the model knows
-    prompts:Sequence[Tensor|None]|None=None, # `(T,C)` codes that come before, whose words begin the script
-    seed:int|Sequence[int]|None=None, # one for all scripts or one for each; None takes torch's generator
-    progress:bool=False, # show a bar
-    compile:bool=False, # compile the step with `torch.compile`, as a CUDA graph on a GPU; the first rows take a minute
+    prompts:Sequence[Tensor|None]|None=None, # `(T,C)` codes to go on from; their words come first
+    seed:int|Sequence[int]|None=None, # one for all or one for each; None takes torch's generator
+    compile:bool=False, # compile the step, as a CUDA graph on a GPU; the first rows take a minute
 ) -> list[Tensor]: # B tensors `(T,C)` of new frames, without the prompt
     "Speak `texts`, each until the model ends it or `max_rows` are full."
-    dia = unwrap(model)
-    config,device,B = dia.config,dia.device,len(texts)
-    eos = config.eos_token_id
+    dia,B = unwrap(model),len(texts)
+    config,device = dia.config,dia.device
     _check_settings(guidance, temperature, top_p, top_k, max_rows)
-    if not B: return []
     _check_texts(texts, config)
-    prompts = _check_prompts(prompts, B, config)
-    max_rows = min(max_rows, config.decoder.max_position_embeddings)
-    lengths = torch.tensor([len(p) for p in prompts], device=device)
+    prompts,seeds = _read_prompts(prompts, B, config),_read_seeds(seed, B)
+    if not B: return []
+    most = config.decoder.max_position_embeddings
     delay = torch.tensor(config.delay_pattern, device=device)
-    frames = torch.full_like(lengths, max_rows-config.max_delay-1).maximum(lengths)     # with the prompt; an EOS lowers it
-    def last(): return int((frames + config.max_delay).masked_fill(frames <= lengths, 0).max())     # row of the last code
-    end,start = last(),int(lengths.min())   # rows 0..start are known to all
+    prompted = torch.tensor([len(p) for p in prompts], device=device)
+    frames = torch.full_like(prompted, min(max_rows, most)-config.max_delay-1).maximum(prompted)
+    start,end = int(prompted.min()),_last_row(frames, prompted, config.max_delay)
     tokens,known = (o.to(device) for o in _known_rows(prompts, config, end+1))
-    u = _uniform(_seeds(seed, B), config.decoder.max_position_embeddings, config.codebooks).to(device)
+    u = _uniform(seeds, most, config.codebooks).to(device)
+    if not temperature: temperature,top_p,u = 1.,1.,0*u      # the first token is the most likely
     was_training = dia.training
     dia.eval()
-    bar = progress_bar(max(end-start, 0), 'generate', 'row', disable=not progress)
     try:
-        if end:
-            decoder = RowDecoder(dia, texts, guidance != 0, end, compile)
-            if start: decoder.prefill(tokens[:,:start])
+        kind = _CompiledRowDecoder if compile else RowDecoder
+        if end: decoder = kind(dia, texts, guidance != 0, end)
+        if end and start: decoder.prefill(tokens[:,:start])
         for t in range(start+1, end+1):
-            cond,uncond = decoder.step(tokens[:,t-1])
-            ids,probs = token_probabilities(cond, uncond, eos, guidance, temperature or 1., top_p if temperature else 1., top_k,
-                                            config.cross_attention_rope)
-            row = draw(ids, probs, u[:,t]) if temperature else ids[...,0]
-            frame = t-1-delay   # (C,) which frame stands in this row
-            ended = (row[:,0]==eos) & (frame[0]>=lengths) & (frame[0]<frames)
-            frames = torch.where(ended, frame[0], frames)
-            end_or_pad = torch.where(frame == frames[:,None], eos, config.pad_token_id)
-            row = row.where(frame < frames[:,None], end_or_pad)
+            logits = decoder.step(tokens[:,t-1])
+            likely = token_probabilities(*logits, config.eos_token_id, guidance, temperature,
+                                         top_p, top_k, config.cross_attention_rope)
+            row,frames = _end_frames(draw(*likely, u[:,t]), t-1-delay, frames, prompted, config)
             tokens[:,t] = tokens[:,t].where(known[:,t], row)
-            bar.update()
-            if (device.type=='cpu' or t%16==0) and t >= last(): break   # looking makes a GPU wait
-    finally:
-        bar.close()
-        dia.train(was_training)
-    tokens = tokens.cpu()
-    return [torch.stack([tokens[b,1+p+d:1+f+d,c] for c,d in enumerate(config.delay_pattern)], -1)
-            for b,(p,f) in enumerate(zip(lengths.tolist(), frames.tolist()))]
+            if device.type != 'cpu' and t%16: continue       # to look at `frames` makes a GPU wait
+            if t >= _last_row(frames, prompted, config.max_delay): break
+    finally: dia.train(was_training)
+    codes = revert_delay(tokens[:,1:].cpu(), config.delay_pattern) if end else tokens[:,:0].cpu()
+    return [o[a:b].clone() for o,a,b in zip(codes, prompted.tolist(), frames.tolist())]
 
 # %% ../nbs/12_generate.ipynb #3bbe5a80
-BYTES_PER_SECOND = 14.                                 # of words, in NonverbalTTS
-_ANY_TAG = re.compile(r'\([a-z][a-z _-]*\)')           # what looks like a nonverbal tag
+BYTES_PER_SECOND = 14. # of words, in NonverbalTTS
+_ANY_TAG = re.compile(r'\([a-z][a-z _-]*\)') # what looks like a nonverbal tag
 _SPEAKER = re.compile(r'\[S[12]\]')
 
 def guess_seconds(
@@ -331,37 +367,28 @@ def guess_seconds(
     words = _ANY_TAG.sub('', _SPEAKER.sub('', script))
     return len(words.strip().encode())/BYTES_PER_SECOND + len(_ANY_TAG.findall(script))
 
+# %% ../nbs/12_generate.ipynb #5a327277
 def check_script(
     script:str,
-    tags:Sequence[str]=KNOWN_TAGS, # tags the model was trained on
-    seconds:tuple[float,float]=(5,20), # lengths the model was trained on
+    cut:bool=False, # it will be cut where it is long
 ) -> list[str]: # one line each, empty when all is well
     "What is unusual about `script` for Dia."
-    notes,speakers,guess = [],_SPEAKER.findall(script),guess_seconds(script)
-    if not script.lstrip().startswith('[S1]'):
-        notes.append('does not start with [S1]: Dia was trained on scripts that do')
-    if any(a==b for a,b in zip(speakers, speakers[1:])):
-        notes.append('has the same speaker twice in a row: speakers should alternate')
-    if guess < seconds[0]: notes.append(f'takes about {guess:.0f} s: below {seconds[0]} s Dia adds noises')
-    if guess > seconds[1]: notes.append(f'takes about {guess:.0f} s: above {seconds[1]} s Dia hurries')
-    if unknown := unknown_tags(script, tags): notes.append(f'has {", ".join(unknown)}: known tags are {", ".join(tags)}')
-    if any(is_symbol(o) for o in script):
-        notes.append('has emoji, which Dia reads as bytes: pass it through to_script first')
-    return notes
+    who,seconds,odd = _SPEAKER.findall(script),guess_seconds(script),unknown_tags(script)
+    notes = {
+        'does not start with [S1]: Dia was trained on scripts that do':
+            not script.lstrip().startswith('[S1]'),
+        'has the same speaker twice in a row: speakers should alternate':
+            any(a==b for a,b in zip(who, who[1:])),
+        f'takes about {seconds:.0f} s: below 5 s Dia adds noises': seconds < 5,
+        f'takes about {seconds:.0f} s: above 20 s Dia hurries': seconds > 20 and not cut,
+        f'has {", ".join(odd)}: known tags are {", ".join(KNOWN_TAGS)}': odd,
+        'has emoji, which Dia reads as bytes: pass it through to_script first':
+            any(map(is_symbol, script))}
+    return [note for note,true in notes.items() if true]
 
 # %% ../nbs/12_generate.ipynb #c42417b2
-def _pieces(script, most):
-    "`(speaker, text)` in order, none longer than `most` seconds if a cut is possible."
-    out,speaker = [],''
-    for part in re.split(r'(\[S[12]\])', script):
-        if _SPEAKER.fullmatch(part): speaker = part
-        elif part.strip(): out.append((speaker, part.strip()))
-    for at in (r'(?<=[.!?…])[\'"”’)]*\s+(?!\()', r'(?<=[,;:—–])\s+', r'\s+(?![^(]*\))'):
-        out = [(s,o) for s,text in out for o in _cut(text, at, most)]
-    return out
-
 def _cut(text, pattern, most):
-    "Cut `text` behind matches of `pattern` into as few parts of at most `most` seconds as go in order."
+    "Cut `text` behind matches of `pattern` into few parts of at most `most` seconds."
     if guess_seconds(text) <= most: return [text]
     ends = [m.end() for m in re.finditer(pattern, text)]
     parts,start = [],0
@@ -371,6 +398,20 @@ def _cut(text, pattern, most):
             start = a
     return [*parts, text[start:].strip()]
 
+# %% ../nbs/12_generate.ipynb #7b3d2842
+_CUTS = r'(?<=[.!?…])[\'"”’)]*\s+(?!\()', r'(?<=[,;:—–])\s+', r'\s+(?![^(]*\))'
+
+def _pieces(script, most):
+    "`(speaker, text)` in order, none longer than `most` seconds if a cut is possible."
+    found,speaker = [],''
+    for part in re.split(r'(\[S[12]\])', script):
+        if _SPEAKER.fullmatch(part): speaker = part
+        elif part.strip(): found.append((speaker, part.strip()))
+    for pattern in _CUTS:
+        found = [(who,o) for who,text in found for o in _cut(text, pattern, most)]
+    return found
+
+# %% ../nbs/12_generate.ipynb #2f77ebc8
 def split_script(
     script:str,
     seconds:float=15., # most that a part should take
@@ -379,7 +420,8 @@ def split_script(
     if seconds <= 0: raise ValueError(f'seconds is {seconds}: expected above 0')
     parts,last = [],None
     for speaker,text in _pieces(script, seconds):
-        joined = f'{parts[-1]} {text if speaker==last else f"{speaker} {text}"}' if parts else ''
+        more = text if speaker==last else f'{speaker} {text}'.strip()
+        joined = f'{parts[-1]} {more}' if parts else more
         if parts and guess_seconds(joined) <= seconds: parts[-1] = joined
         else: parts.append(f'{speaker} {text}'.strip())
         last = speaker
@@ -389,11 +431,10 @@ def split_script(
 def _check_codec(codec, config):
     have,want = (codec.codebooks, codec.codebook_size),(config.codebooks, config.eos_token_id)
     if have == want: return
-    raise ValueError(f'codec has {have[0]} codebooks of {have[1]} codes, the model {want[0]} of {want[1]}: '
-                     'use the codec it was trained with')
+    raise ValueError(f'codec has {have[0]} codebooks of {have[1]} codes, the model {want[0]} of '
+                     f'{want[1]}: use the codec it was trained with')
 
-# %% ../nbs/12_generate.ipynb #f55179b8
-def _read_voice(codec, prompt, words, codebooks): # -> (words, codes (T,C)), or None without a prompt
+def _read_voice(codec, prompt, words, codebooks): # -> (words, codes (T,C)) or None
     "A voice prompt and its words; a waveform is encoded."
     if (prompt is None) != (words is None):
         raise ValueError('got a voice prompt without its words, or words without it: give both')
@@ -404,72 +445,46 @@ def _read_voice(codec, prompt, words, codebooks): # -> (words, codes (T,C)), or 
     raise ValueError(f'voice prompt has shape {tuple(prompt.shape)}: '
                      f'expected codes (T,{codebooks}) or a waveform (W,)')
 
-# %% ../nbs/12_generate.ipynb #3b86cf66
-def _speak_together(model, scripts, voices, max_rows=3072, **kw): # -> [(codes (T,C), ended by itself)]
-    "Codes of `scripts`, each in its voice: `(words, codes)` or None."
-    config = unwrap(model).config
-    room = min(max_rows, config.decoder.max_position_embeddings) - config.max_delay - 1
-    texts = [encode_text(f'{v[0]} {o}' if v else o) for o,v in zip(scripts, voices)]
-    prompts = [v and v[1] for v in voices]
-    made = generate_codes(model, texts, max_rows=max_rows, prompts=prompts, **kw)
-    return [(c, len(c) + (0 if p is None else len(p)) < room) for c,p in zip(made, prompts)]
+# %% ../nbs/12_generate.ipynb #f9e81b06
+def _cut_script(script, seconds, config) -> list[str]:
+    "The script, or parts of at most `seconds` when it would take above 20 s or has too many bytes."
+    if not script.strip(): raise ValueError('script is empty: expected words such as "[S1] Hello."')
+    most = config.encoder.max_position_embeddings
+    long = guess_seconds(script) > 20 or len(script.encode()) > most
+    return split_script(script, seconds) if long and seconds is not None else [script]
 
-# %% ../nbs/12_generate.ipynb #ac2fc543
 def _lender(part, spoken):
-    "Of earlier parts `(script, codes)`, the one that should lend its voices to `part`."
+    "Of earlier parts `(script, codes)`, the one that lends its voices to `part`, or None."
     speakers = set(_SPEAKER.findall(part))
     same = [o for o in spoken if speakers <= set(_SPEAKER.findall(o[0]))]
     return (same or spoken or [None])[-1]
 
-def _speak_parts(model, parts, voice, **kw): # -> (codes (T,C), all ended by themselves)
-    "Codes of the `parts` of a script, one after another."
-    spoken,all_ended = [],True
-    for part in parts:
-        (codes,ended), = _speak_together(model, [part], [voice or _lender(part, spoken)], **kw)
-        if len(codes): spoken.append((part, codes))
-        all_ended &= ended
-    none = torch.zeros(0, unwrap(model).config.codebooks, dtype=torch.long)
-    return torch.cat([none, *(o for _,o in spoken)]),all_ended
-
-# %% ../nbs/12_generate.ipynb #b3cdaf11
-def _parts(script, seconds, config) -> list[str]:
-    "The script itself, or its parts of at most `seconds` when it would take above 20 s or is no text for the model."
-    if not script.strip(): raise ValueError('script is empty: expected words such as "[S1] Hello."')
-    if seconds is None: return [script]
-    long = guess_seconds(script) > 20 or len(script.encode()) > config.encoder.max_position_embeddings
-    return split_script(script, seconds) if long else [script]
-
-# %% ../nbs/12_generate.ipynb #39307ab2
-def speak(
-    model, # a `Dia`, or a PEFT model around one
-    codec:Codec,
-    script:str,
-    prompt=None, # a voice to go on with: codes `(T,C)`, or a waveform `(W,)` at the rate of the codec
-    prompt_script:str|None=None, # the words of the prompt; needed with it
-    part_seconds:float|None=15., # scripts above 20 s are cut into parts of at most this; None never cuts
-    check:bool=True, # warn of what is unusual about the script
-    **kw, # settings of `generate_codes`
-) -> tuple[Tensor,int]: # waveform `(W,)` and samples per second
-    "Speak `script`; raise `ValueError` when nothing comes of it."
+# %% ../nbs/12_generate.ipynb #5c41d635
+def _speak_parts(model, parts, voice, seeds, max_rows=3072, **kw):
+    "Speak scripts side by side, each given as its parts: its codes `(T,C)`, and whether it ended."
     config = unwrap(model).config
-    _check_codec(codec, config)
-    parts = _parts(script, part_seconds, config)
-    voice = _read_voice(codec, prompt, prompt_script, config.codebooks)
-    for note in check_script(script) if check else ():
-        if len(parts)==1 or 'hurries' not in note: warnings.warn(f'the script {note}', stacklevel=2)
-    codes,_ = _speak_parts(model, parts, voice, **kw)
-    if not len(codes): raise ValueError('nothing was generated, the model ended at once: '
-                                        'try another seed, a longer script or more max_rows')
-    return decode_codes(codec, codes),codec.sample_rate
+    rows = min(max_rows, config.decoder.max_position_embeddings) - config.max_delay - 1
+    spoken,ended = [[] for _ in parts],[True]*len(parts)
+    for k in range(max(map(len, parts))):
+        now = [i for i,o in enumerate(parts) if k < len(o)]
+        voices = [voice or _lender(parts[i][k], spoken[i]) for i in now]
+        texts = [f'{v[0]} {parts[i][k]}' if v else parts[i][k] for i,v in zip(now, voices)]
+        made = generate_codes(model, list(map(encode_text, texts)), seed=[seeds[i] for i in now],
+                              prompts=[v and v[1] for v in voices], max_rows=max_rows, **kw)
+        for i,v,codes in zip(now, voices, made):
+            if len(codes): spoken[i].append((parts[i][k], codes))
+            ended[i] &= len(codes) + (len(v[1]) if v else 0) < rows
+    nothing = torch.zeros(0, config.codebooks, dtype=torch.long)
+    return [(torch.cat([nothing, *(o for _,o in s)]), e) for s,e in zip(spoken, ended)]
 
-# %% ../nbs/12_generate.ipynb #0e9fedf6
+# %% ../nbs/12_generate.ipynb #5a869e59
 class Spoken(NamedTuple):
     "What came of a script."
     wave:Tensor # `(W,)` at the rate of the codec; empty when the model ended at once
     ended:bool # by itself, not because all rows were full
     seed:int # that it was spoken with
 
-# %% ../nbs/12_generate.ipynb #2dce2c90
+# %% ../nbs/12_generate.ipynb #b7705804
 def speak_all(
     model, # a `Dia`, or a PEFT model around one
     codec:Codec,
@@ -478,27 +493,40 @@ def speak_all(
     seed:int|Sequence[int]|None=None, # script `i` is spoken with `seed+i`, or the `i`-th of several
     prompt=None, # a voice for all: codes `(T,C)`, or a waveform `(W,)` at the rate of the codec
     prompt_script:str|None=None, # the words of the prompt; needed with it
-    part_seconds:float|None=15., # scripts above 20 s are cut into parts of at most this; None never cuts
+    part_seconds:float|None=15., # what is above 20 s is cut into parts of this; None never cuts
     on_spoken:Callable|None=None, # called as `on_spoken(i, Spoken)`, as soon as script `i` is there
     **kw, # settings of `generate_codes`
-) -> list[Spoken]:
+) -> list[Spoken]: # in the order of the scripts
     "Speak `scripts`, the short ones first; with the same seed a script sounds as it does alone."
     config = unwrap(model).config
     _check_codec(codec, config)
-    parts = [_parts(o, part_seconds, config) for o in scripts]
+    parts = [_cut_script(o, part_seconds, config) for o in scripts]
     voice = _read_voice(codec, prompt, prompt_script, config.codebooks)
-    seeds = [seed+i for i in range(len(scripts))] if isinstance(seed, int) else _seeds(seed, len(scripts))
-    whole = [i for i,o in enumerate(parts) if len(o)==1]
-    whole.sort(key=lambda i: len(encode_text(scripts[i])))
-    groups = [whole[k:k+batch] for k in range(0, len(whole), batch)]
-    groups += [[i] for i,o in enumerate(parts) if len(o)>1]
-    spoken = [None]*len(scripts)
-    for group in groups:
-        first = group[0]
-        if len(parts[first])>1: made = [_speak_parts(model, parts[first], voice, seed=seeds[first], **kw)]
-        else: made = _speak_together(model, [scripts[i] for i in group], [voice]*len(group),
-                                     seed=[seeds[i] for i in group], **kw)
+    if isinstance(seed, int): seed = range(seed, seed+len(scripts))
+    seeds,spoken = _read_seeds(seed, len(scripts)),[None]*len(scripts)
+    order = sorted(range(len(scripts)), key=lambda i: sum(len(encode_text(o)) for o in parts[i]))
+    for start in range(0, len(order), batch):
+        group = order[start:start+batch]
+        mine = [seeds[i] for i in group]
+        made = _speak_parts(model, [parts[i] for i in group], voice, mine, **kw)
         for i,(codes,ended) in zip(group, made):
             spoken[i] = Spoken(decode_codes(codec, codes), ended, seeds[i])
             if on_spoken: on_spoken(i, spoken[i])
     return spoken
+
+# %% ../nbs/12_generate.ipynb #88a11e15
+def speak(
+    model, # a `Dia`, or a PEFT model around one
+    codec:Codec,
+    script:str,
+    check:bool=True, # warn of what is unusual about the script
+    **kw, # `seed`, `prompt` and more: settings of `speak_all` and `generate_codes`
+) -> tuple[Tensor,int]: # waveform `(W,)` and samples per second
+    "Speak `script`; raise `ValueError` when nothing comes of it."
+    if check and script.strip():
+        for note in check_script(script, cut=kw.get('part_seconds', 15.) is not None):
+            warnings.warn(f'the script {note}', stacklevel=2)
+    (wave,_,_), = speak_all(model, codec, [script], **kw)
+    if not len(wave): raise ValueError('nothing was generated, the model ended at once: '
+                                       'try another seed, a longer script or more max_rows')
+    return wave,codec.sample_rate

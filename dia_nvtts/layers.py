@@ -48,7 +48,11 @@ class DenseGeneral(nn.Module):
         x:Tensor, # `(..., prod(in_shape))`
     ) -> Tensor: # `(..., prod(out_shape))`
         "The product with the kernel, both laid flat."
-        return x.to(self.weight.dtype) @ self.weight.view(self.in_features, self.out_features)
+        return x.to(self.weight.dtype) @ self.matrix()
+
+    def matrix(self) -> Tensor: # `(in_features, out_features)`
+        "The kernel, laid flat."
+        return self.weight.view(self.in_features, self.out_features)
 
 # %% ../nbs/05_layers.ipynb #500bf7c4
 @patch

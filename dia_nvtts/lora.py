@@ -36,8 +36,7 @@ from torch import nn, Tensor
 # %% ../nbs/09_lora.ipynb #a6f75408
 def _matrix(base:DenseGeneral) -> Tensor: # `(in_features, out_features)` fp32
     "The kernel of `base`, laid flat; a copy unless it is fp32 already."
-    if hasattr(base, 'matrix'): return base.matrix().float()                       # 4-bit
-    return base.weight.detach().float().view(base.in_features, base.out_features)
+    return base.matrix().detach().float()
 
 class _Magnitude(nn.Module):
     "DoRA's length of each column of the kernel, trained beside its direction."
@@ -139,7 +138,7 @@ class LoraDenseGeneral(nn.Module, LoraLayer):
         return scale,shift
 
     @torch.no_grad()
-    def adapted_matrix(self) -> Tensor: # `(in_features, out_features)` in the compute dtype
+    def matrix(self) -> Tensor: # `(in_features, out_features)` in the compute dtype
         "The kernel laid flat, with the active adapters in it; the layer stays as it is."
         base = self.get_base_layer()
         names = self._acting()
