@@ -26,7 +26,8 @@ from .report import HtmlReport, compare_sounds, loss_curves, mark_tags, note, re
 from .sound import resample
 from .standin.synth import synthesize, tag_emoji
 from .tags import SPEAKERS, decode_text, encode_text, find_tags, load_profile, spoken_words, strip_tags, tag_colour
-from .train import Examples, validate
+from .batch import Example
+from .steps import validate
 
 import jiwer
 import numpy as np
@@ -235,23 +236,19 @@ def shuffle_requests(
 # %% ../nbs/14_evaluate.ipynb #d6924e83
 def held_out_losses(
     model, # `Dia` or `PeftModel`
-    examples:Examples,
+    examples:Sequence[Example],
     draws:int=1000, # for the intervals
 ) -> dict: # what `validate` returns, and `intervals` of the same names
     "Losses and EOS accuracy, clip by clip, with 95 % bootstrap intervals."
-    def alone(i): # the examples, but for all clips other than one
-        one = copy.copy(examples)
-        for k in ('ids','texts','tags','tagged','where','lengths'): setattr(one, k, [getattr(examples, k)[i]])
-        return validate(model, one)
-    each,weight = [alone(i) for i in range(len(examples))],np.array([examples.targets([i]) for i in range(len(examples))])
+    each,weight = [validate(model, [o]) for o in examples],np.array([o.frames+1 for o in examples])
     def over(values, clips): # mean and interval
         mean = lambda idx: float((values[idx]*weight[idx]).sum()/weight[idx].sum()) if len(idx) else None
         return mean(clips),bootstrap(mean, clips, draws=draws)
     every,loss = list(range(len(each))),np.array([v['loss'] for v in each])
     ends,codebooks = [v['eos_accuracy'] for v in each],np.array([v['per_codebook'] for v in each])
     found = dict(loss=over(loss, every), eos_accuracy=(_mean(ends), bootstrap(_mean, ends, draws=draws)),
-                 tagged=over(loss, [i for i in every if examples.tagged[i]]),
-                 untagged=over(loss, [i for i in every if not examples.tagged[i]]))
+                 tagged=over(loss, [i for i in every if examples[i].tags]),
+                 untagged=over(loss, [i for i in every if not examples[i].tags]))
     books = [over(o, every) for o in codebooks.T]
     return {k:v for k,(v,_) in found.items()} | dict(per_codebook=[v for v,_ in books],
         intervals={k:o for k,(_,o) in found.items()} | dict(per_codebook=[o for _,o in books]))
@@ -729,15 +726,15 @@ class EvalReport:
 # %% ../nbs/14_evaluate.ipynb #910b8e41
 def _borrow(examples, n, plain=0, seed=0): # n held-out clips with tags, each tag as often as can be, and some without
     mixed = random.Random(seed).sample(range(len(examples)), len(examples))              # not the first speakers alone
-    left,others = ([i for i in mixed if examples.tagged[i]==t] for t in (True,False))
+    left,others = ([i for i in mixed if bool(examples[i].tags)==t] for t in (True,False))
     order,heard = [],Counter()
     while left and len(order) < n:                       # next, a clip of the tag that was taken least so far, alone if it can be
-        i = min(left, key=lambda i: (min(heard[t] for t in examples.tags[i] or ('',)), len(examples.tags[i])))
+        i = min(left, key=lambda i: (min(heard[t] for t in examples[i].tags or ('',)), len(examples[i].tags)))
         left.remove(i)
         order.append(i)
-        heard.update(examples.tags[i] or ('',))
+        heard.update(examples[i].tags or ('',))
     order += others[:n-len(order)+plain]
-    return [(decode_text(examples.texts[i]), torch.as_tensor(examples.codes[examples.where[i]])) for i in order]
+    return [(decode_text(examples[i].text), torch.as_tensor(examples[i].codes())) for i in order]
 
 def _ready(load, given, *more): # -> what it loads or None, name, None or a line that says why not
     if given is None: return None,None,None
@@ -752,7 +749,7 @@ def evaluate(
     base, # `Dia`; None, or the one that the adapter was put on: `tuned` with its adapter off
     tuned, # `PeftModel` or `Dia`
     codec:Codec,
-    examples:Examples|None=None, # held-out clips with codes; None: no losses
+    examples:Sequence[Example]|None=None, # held-out clips with codes; None: no losses
     scripts:Sequence[str]|int=8, # what to speak, or how many scripts to take from `examples`
     seed:int=0, # script i is spoken with seed+i, by both models
     batch:int=8, # scripts at a time

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from collections.abc import Iterator,Sequence
 
-from ..batch import corrupt_codes
+from ..batch import Example
 from ..codec import Codec, encode_batch, load_codec
 from ..progress import progress_bar
 from .synth import MIXES, VOICES, Voice, draw_events, draw_sentence, synthesize, write_sentence
@@ -22,7 +22,8 @@ from ..checkpoint import save_dia
 from ..files import atomic_path
 from ..loss import head_loss
 from .splice import Pieces, Spliced, cut_clip, script_tokens, splice_clips
-from ..train import Examples, TrainConfig, lr_at, make_optimizer, plan_steps, prepare_model, validate
+from ..settings import TrainConfig
+from ..steps import fill_part, lr_at, make_optimizer, plan_steps, prepare_model, validate
 
 import numpy as np
 import torch
@@ -61,11 +62,9 @@ def speech_pieces(
 
 def spliced_examples(
     clips:Sequence[Spliced],
-    config:DiaConfig,
-) -> Examples:
+) -> list[Example]:
     "Spliced clips as training reads them."
-    return Examples([str(i) for i in range(len(clips))], [encode_text(o.script) for o in clips], [o.codes for o in clips],
-                    [len(o.codes) for o in clips], config, tags=[tuple(t for t in o.tokens if t[0]=='(') for o in clips])
+    return [Example.of(str(i), o.script, o.codes) for i,o in enumerate(clips)]
 
 # %% ../../nbs/standin/04_base.ipynb #2c49ecbe
 def reading_targets(
@@ -107,17 +106,17 @@ def base_steps(
     reading:float=.3, # weight of the reading head's loss
 ) -> Iterator[tuple[float,float]]: # after each step: loss and the reading head's loss, in nats
     "Train on clips whose pieces are known."
-    examples,optimizer,head = spliced_examples(clips, model.config),make_optimizer(model, cfg),ReadingHead(model)
+    recipe,examples,head = cfg.recipe,spliced_examples(clips),ReadingHead(model)
+    optimizer = make_optimizer(model, recipe.lr, recipe.weight_decay)
     try:
-        for step,(part,) in enumerate(plan_steps(examples, cfg)):
-            chance = torch.Generator().manual_seed(part.seed)
-            batch = corrupt_codes(examples.batch(part.clips, uncond_p=cfg.uncond_p, generator=chance), cfg.corrupt, model.config, chance)
+        for step,(part,) in enumerate(plan_steps(examples, model.config, cfg)):
+            batch = fill_part(part, examples, model.config, recipe.uncond_p, recipe.corrupt)
             found = head_loss(model.hidden(batch.text_ids, batch.text_mask, batch.audio_ids), model.decoder.logits_dense, batch.targets)
             want = reading_targets([clips[i] for i in part.clips], *batch.targets.shape[1:2], batch.text_ids.shape[1])
             read = head.loss(want & batch.text_ids.any(1)[:,None,None], batch.text_mask) # not those that lost their script
             (found.loss+reading*read).backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), cfg.clip)
-            for g in optimizer.param_groups: g['lr'] = lr_at(step, cfg.steps, cfg)
+            torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
+            for g in optimizer.param_groups: g['lr'] = lr_at(step, recipe.steps, recipe.lr, recipe.lr_end, recipe.warmup)
             optimizer.step()
             optimizer.zero_grad()
             yield found.loss.item(),read.item()
@@ -137,18 +136,18 @@ def build_base(
     codec,config = codec or load_codec('tiny', 'cpu'),DiaConfig.tiny()
     learn = splice_clips(speech_pieces(clips, codec, seed, False, tagged, progress), spliced, seed, jump=.3)
     check = splice_clips(speech_pieces(200, codec, seed, True, 0., progress), 200, seed, jump=0.)
-    cfg = TrainConfig(model='random:tiny', mode='full', steps=steps, max_rows=1024, lr=4e-3, lr_end=.02, warmup=.05, uncond_p=.1, corrupt=.2,
+    cfg = TrainConfig.flat(model='random:tiny', mode='full', steps=steps, max_rows=1024, lr=4e-3, lr_end=.02, warmup=.05, uncond_p=.1, corrupt=.2,
                       dtype='fp32', seed=seed)
-    model = prepare_model(Dia(config).reset_parameters(seed), cfg)
+    model = prepare_model(Dia(config).reset_parameters(seed), 'full')
     with progress_bar(steps, 'base', 'step', disable=not progress) as bar:
         for loss,read in base_steps(model, learn, cfg):
             bar.set_postfix(loss=f'{loss:.3f}', reading=f'{read:.3f}', refresh=False)
             bar.update()
     model = model.half().float()                         # what is measured is what is stored
-    found = validate(model, spliced_examples(check, config))
+    found = validate(model, spliced_examples(check))
     save_dia(model.half(), out)
     about = dict(made_by='dia_nvtts.standin.base.build_base', codec=codec.id, clips=clips, tagged=tagged, spliced=spliced, steps=steps, seed=seed,
-                 batch_rows=cfg.max_rows, parameters=sum(p.numel() for p in model.parameters()),
+                 batch_rows=cfg.data.max_rows, parameters=sum(p.numel() for p in model.parameters()),
                  sha256=hashlib.sha256((Path(out)/'model.safetensors').read_bytes()).hexdigest(),
                  loss=round(found['loss'], 4), per_codebook=[round(o, 4) for o in found['per_codebook']], eos_accuracy=round(found['eos_accuracy'], 4))
     with atomic_path(Path(out)/'about.json') as p: p.write_text(json.dumps(about, indent=1))

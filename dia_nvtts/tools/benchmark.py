@@ -24,7 +24,7 @@ from ..lora import adapter_to_hf, add_lora, save_adapter
 from ..loss import head_loss
 from ..model import DecoderConfig, Dia, DiaConfig, EncoderConfig
 from ..progress import progress_bar
-from ..train import TrainConfig, make_optimizer, prepare_model, trained_weights
+from ..steps import make_optimizer, prepare_model, trained_weights
 
 import torch
 from peft import PeftModel
@@ -207,8 +207,7 @@ def _clips(config, lengths, seed=0):
             [torch.randint(0, config.eos_token_id, (n,config.codebooks), generator=chance) for _,n in lengths])
 
 def _optimizers(ours, theirs):
-    cfg = TrainConfig(lr=1e-5)
-    return make_optimizer(ours, cfg),torch.optim.AdamW(trained_weights(theirs).values(), lr=cfg.lr, fused=True)
+    return make_optimizer(ours, 1e-5),torch.optim.AdamW(trained_weights(theirs).values(), lr=1e-5, fused=True)
 
 def compare_equal(
     size:str='mid',
@@ -375,11 +374,10 @@ def gpu_step(
 ) -> dict: # a row of the table
     "Speed and memory of a training step on the GPU."
     config = size_config(size)
-    cfg = TrainConfig(mode=mode, recompute=recompute, dtype='bf16', lr=1e-5)
     torch.cuda.empty_cache()
     torch.cuda.reset_peak_memory_stats()
-    model = prepare_model(Dia(config, dtype=torch.bfloat16).reset_parameters(0).cuda(), cfg)
-    optimizer,frames = make_optimizer(model, cfg),min(870, config.max_frames)
+    model = prepare_model(Dia(config, dtype=torch.bfloat16).reset_parameters(0).cuda(), mode, recompute=recompute)
+    optimizer,frames = make_optimizer(model, 1e-5),min(870, config.max_frames)
     text = min(136, config.encoder.max_position_embeddings)
     batch = make_batch(*_clips(config, [(text,frames)]*clips), config).to('cuda')
     def step(_):

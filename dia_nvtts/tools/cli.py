@@ -129,12 +129,12 @@ def dia_verify(
     "Show the data and the model, and take one step of training on random codes."
     import torch
     from dia_nvtts.checkpoint import load_dia, read_config
-    from dia_nvtts.train import TrainConfig, compute_dtype, peak_memory
+    from dia_nvtts.train import compute_dtype, peak_memory
     if data or Path('processed_data').exists(): _verify_data(data or 'processed_data')
     else: print('data         none yet: run dia preprocess')
     config = read_config(model)
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-    precision = compute_dtype(TrainConfig(dtype=dtype), device)
+    precision = compute_dtype(dtype, device)
     print(f'model        {model}: generation {config.generation} (rotary positions in cross-attention '
           f'{"on" if config.cross_attention_rope else "off"}), {dtype} on {device}', flush=True)
     print(f'  delay      {list(config.delay_pattern)}; EOS {config.eos_token_id}, PAD {config.pad_token_id}, '
@@ -166,12 +166,12 @@ def dia_estimate(
     from dia_nvtts.checkpoint import read_config
     from dia_nvtts.corpus import read_processed
     from dia_nvtts.tools.estimate import epoch_rows, estimate_table, mean_clip, time_step
-    from dia_nvtts.train import TrainConfig, compute_dtype
+    from dia_nvtts.train import compute_dtype
     try: cards = [float(o) for o in str(gpu_gb).split(',')]
     except ValueError: cards = []
     if not cards or min(cards) <= 0:
         raise ValueError(f'gpu_gb is {gpu_gb!r}: expected GiB such as 12, or several such as 12,16,24')
-    config,cfg = read_config(model),TrainConfig(rank=rank, targets=targets, dtype='bf16')
+    config,cfg = read_config(model),TrainConfig.flat(r=rank, targets=targets, dtype='bf16')
     rows = (epoch_rows(config, [c.duration for c in read_processed(data) if c.split == 'train']) if data
             else 3641*mean_clip(config)[0])
     clip = mean_clip(config)[0]
@@ -185,7 +185,7 @@ def dia_estimate(
         print(f'{name:30}{r["still (GB)"]:6.1f} GB{r["one clip (GB)"]:7.1f} GB' + ''.join(f'{o:>22}' for o in fits))
     device,found = 'cuda' if torch.cuda.is_available() else 'cpu',None
     if device == 'cuda' or timed:
-        seconds = time_step(config, TrainConfig(rank=rank, targets=targets, dtype='auto' if device=='cuda' else 'bf16'), device)
+        seconds = time_step(config, TrainConfig.flat(r=rank, targets=targets, dtype='auto' if device=='cuda' else 'bf16'), device)
         found = dict(device=device, seconds=seconds, rows=clip, epoch_rows=rows, epoch_hours=rows/clip*seconds/3600)
         print(f'one LoRA step of a mean clip took {seconds:.2f} s on {device}; '
               f'an epoch of {rows:,} rows takes about {found["epoch_hours"]:.1f} h')
@@ -206,19 +206,20 @@ def _hear(cfg, codec, detector): # -> what `train` needs to speak samples, and t
     from dia_nvtts.detector import listeners_for
     from dia_nvtts.evaluate import tag_listener
     from dia_nvtts.generate import speak_all
-    by_ear = cfg.best_by.lstrip('-') in TAG_MEASURES
-    if not cfg.samples_every and not by_ear: return {}
-    try: voice = load_codec(codec_for(read_config(cfg.model), codec))
+    by_ear = cfg.recipe.best_by.lstrip('-') in TAG_MEASURES
+    if not cfg.run.samples_every and not by_ear: return {}
+    try: voice = load_codec(codec_for(read_config(cfg.recipe.model), codec))
     except (OSError,ValueError) as e:
         if codec or by_ear: raise
         print(f'no samples will be spoken: {str(e).splitlines()[0]}', file=sys.stderr)
         return {}
-    def say(model, script):
-        return speak_all(model, voice, [script], seed=cfg.seed)[0].wave,voice.sample_rate
+    def say(model, scripts):
+        spoken = speak_all(model, voice, scripts, seed=[cfg.recipe.seed]*len(scripts))
+        return [(o.wave, voice.sample_rate) for o in spoken]
     if not by_ear: return dict(speak=say)
-    clips = [c for c in read_processed(cfg.data) if c.split in {o.strip() for o in cfg.valid_split.split(',')}]
+    clips = [c for c in read_processed(cfg.data.data) if c.split in {o.strip() for o in cfg.data.valid_split.split(',')}]
     asked = [c.text for c in clips if c.tags][:20] + [c.text for c in clips if not c.tags][:10]
-    return dict(speak=say, on_valid=tag_listener(voice, asked, detector=listeners_for(voice, detector)[0], seed=cfg.seed))
+    return dict(speak=say, on_valid=tag_listener(voice, asked, detector=listeners_for(voice, detector)[0], seed=cfg.recipe.seed))
 
 # %% ../../nbs/tools/cli.ipynb #26a88902
 @command(adapter=Adapter, data=Data, recipe=Recipe, run=Run)
@@ -236,9 +237,7 @@ def dia_train(
     if write_config:
         with atomic_path(write_config) as p: p.write_text(json.dumps(cfg.to_flat(), indent=1))
         return print(f'written: {write_config}; dia train --config {write_config} starts from it')
-    from dia_nvtts.train import TrainConfig as Flat, train
-    old = dict(r='rank', use_rslora='rslora', use_dora='dora', modules_to_save='whole', max_grad_norm='clip')
-    cfg = Flat(**{old.get(k, k): v for k,v in cfg.to_flat().items()})
+    from dia_nvtts.train import train
     r = train(cfg, overwrite, resume, **_hear(cfg, codec, detector))
     row = lambda d: f'loss {d["loss"]:.3f}, EOS accuracy {d["eos_accuracy"]:.0%}'
     print(f'{r.steps} steps' + (f', {r.skipped} skipped' if r.skipped else ''))
@@ -282,7 +281,7 @@ def dia_generate(
     from dia_nvtts.generate import check_script, speak_all
     from dia_nvtts.lora import put_adapters
     from dia_nvtts.progress import progress_bar
-    from dia_nvtts.train import TrainConfig, compute_dtype
+    from dia_nvtts.train import compute_dtype
     if not script and not scripts: raise ValueError('got no script: give one, or a file with --scripts')
     if bool(prompt) != bool(prompt_text):
         raise ValueError('got a voice prompt without its words, or words without it: give both --prompt and --prompt_text')
@@ -291,7 +290,7 @@ def dia_generate(
     words = clean_script(prompt_text, profile, any_tag) if prompt else None
     folder = claim_output(out, overwrite)
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-    dia = load_dia(model, compute_dtype(TrainConfig(dtype=dtype), device), device)
+    dia = load_dia(model, compute_dtype(dtype, device), device)
     voice = load_codec(codec_for(dia.config, codec), device)
     wave = load_audio(prompt, voice.sample_rate) if prompt else None
     dia = put_adapters(dia, adapter, adapter_scale)
@@ -350,13 +349,13 @@ def dia_evaluate(
     from dia_nvtts.detector import listeners_for
     from dia_nvtts.evaluate import evaluate
     from dia_nvtts.lora import put_adapters
-    from dia_nvtts.train import TrainConfig, compute_dtype, read_examples
+    from dia_nvtts.train import compute_dtype, read_examples
     if not adapter:
         raise ValueError('got no adapter: expected a folder such as runs/lora/adapter, '
                          'since base and fine-tuned model are compared')
     asked = read_scripts(scripts, profile) if scripts else number
     device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-    dia = load_dia(model, compute_dtype(TrainConfig(dtype=dtype), device), device)
+    dia = load_dia(model, compute_dtype(dtype, device), device)
     held_out = read_examples(data, codes, dia.config, split)
     voice = load_codec(codec_for(dia.config, codec), device)
     tuned,folder = put_adapters(dia, adapter, adapter_scale),claim_output(out, overwrite)

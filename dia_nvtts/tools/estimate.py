@@ -10,13 +10,15 @@ __all__ = ['NF4_BYTES', 'CONTEXT', 'SLACK', 'MEAN_CLIP', 'WAYS', 'LiveBytes', 'l
 import time
 import weakref
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 
 from ..batch import make_batch
 from ..loss import head_loss
+from ..lora import unwrap
 from ..model import Dia, DiaConfig
-from ..train import TrainConfig, make_optimizer, prepare_model, trained_weights
+from ..settings import TrainConfig
+from ..steps import make_optimizer, prepare_model, trained_weights
 
 import torch
 from torch._subclasses.fake_tensor import FakeTensorMode
@@ -52,7 +54,7 @@ NF4_BYTES = 1/2 + 1/64 + 4/(64*256) # for each number of a kernel
 
 def live_bytes(
     config:DiaConfig,
-    cfg:TrainConfig, # mode, rank, targets, dtype, optimizer, recompute
+    cfg:TrainConfig, # mode, adapter, dtype, optimizer, recompute
     rows:int, # audio rows of each clip
     text:int, # script bytes of each clip
     clips:int=1, # in the batch
@@ -62,8 +64,8 @@ def live_bytes(
     return still, int(passing.max()), update
 
 def _step_bytes(config, cfg, rows, text, clips): # as `live_bytes`, but all moments of forward and backward
-    four_bits,eight_bits = cfg.mode == 'qlora',cfg.optimizer == 'adamw8bit'
-    like = replace(cfg, mode='lora' if four_bits else cfg.mode, optimizer='adamw')
+    four_bits,eight_bits = cfg.recipe.mode == 'qlora',cfg.recipe.optimizer == 'adamw8bit'
+    like = cfg.change(mode='lora' if four_bits else cfg.recipe.mode, optimizer='adamw')
     still,passing,trains,kernels,itemsize = _fake_step(config, like, rows, text, clips)
     moments = sum(n*(2 if eight_bits and n >= 4096 else 8) for n in trains)
     less,unpacked = (round(sum(kernels)*(itemsize-NF4_BYTES)),max(kernels)*itemsize) if four_bits else (0,0)
@@ -72,16 +74,17 @@ def _step_bytes(config, cfg, rows, text, clips): # as `live_bytes`, but all mome
 @cache
 def _fake_step(config, cfg, rows, text, clips):
     "Bytes before a step and all through it, without what AdamW keeps; numbers that train; numbers in kernels, and bytes of each."
-    wide = torch.float32 if cfg.dtype == 'fp32' else torch.bfloat16
-    model = prepare_model(Dia(config, device='meta', dtype=wide), cfg)
-    dia,C = getattr(model, 'get_base_model', lambda: model)(),config.codebooks
+    recipe,C = cfg.recipe,config.codebooks
+    wide = torch.float32 if recipe.dtype == 'fp32' else torch.bfloat16
+    model = prepare_model(Dia(config, device='meta', dtype=wide), recipe.mode, cfg.adapter, recipe.recompute)
+    dia = unwrap(model)
     trains = [p.numel() for p in trained_weights(model).values()]
     kernels = [p.numel() for n,p in dia.named_parameters() if p.ndim > 1 and 'layers' in n and 'lora' not in n]
     with FakeTensorMode(), LiveBytes() as live:
         _fake(model, 'cpu')
         still = live.now
         ids,audio = torch.ones(clips, text, dtype=torch.long),torch.zeros(clips, rows, C, dtype=torch.long)
-        with torch.autocast('cpu', torch.bfloat16, enabled=cfg.mode != 'lora' and wide == torch.bfloat16):
+        with torch.autocast('cpu', torch.bfloat16, enabled=recipe.mode != 'lora' and wide == torch.bfloat16):
             hidden = dia.hidden(ids, ids.bool(), audio)
             logits = dia.decoder.logits_dense(hidden.flatten(0,1)[:256]).float()      # `head_loss` holds those of 256 rows at a time
             loss = torch.nn.functional.cross_entropy(logits.flatten(0,-2), audio.flatten(0,1)[:256].flatten()) + hidden.sum()
@@ -128,7 +131,7 @@ def _highest(fixed, row): # lines as two tensors -> those that are the highest a
 
 def estimate_memory(
     config:DiaConfig,
-    cfg:TrainConfig, # mode, rank, targets, dtype, optimizer, recompute
+    cfg:TrainConfig, # mode, adapter, dtype, optimizer, recompute
     clips:tuple[int,int]=(1,8), # mean clips in the two batches
 ) -> Memory:
     "What training with `cfg` needs."
@@ -154,14 +157,15 @@ def measure_memory(
     return used(False)-before, used(True)-before
 
 def _stepper(config, cfg, rows, text, device, clips=1): # a function that takes one training step, and the model
-    wide = torch.float32 if cfg.dtype == 'fp32' else torch.bfloat16
+    recipe = cfg.recipe
+    wide = torch.float32 if recipe.dtype == 'fp32' else torch.bfloat16
     dia = Dia(config, device=device, dtype=wide).reset_parameters(0)
-    model = prepare_model(dia, cfg)
-    optimizer = make_optimizer(model, cfg)
+    model = prepare_model(dia, recipe.mode, cfg.adapter, recipe.recompute)
+    optimizer = make_optimizer(model, recipe.lr, recipe.weight_decay, recipe.optimizer)
     codes = [torch.randint(0, config.eos_token_id, (rows-1-config.max_delay, config.codebooks)) for _ in range(clips)]
     batch = make_batch([[65]*text]*clips, codes, config).to(device)
     def take():
-        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=cfg.mode not in ('lora','qlora') and wide == torch.bfloat16):
+        with torch.autocast(torch.device(device).type, torch.bfloat16, enabled=recipe.mode not in ('lora','qlora') and wide == torch.bfloat16):
             hidden = dia.hidden(batch.text_ids, batch.text_mask, batch.audio_ids)
             head_loss(hidden, dia.decoder.logits_dense, batch.targets).loss.backward()
         del hidden
@@ -177,14 +181,14 @@ WAYS = { # ways to train, by settings of `TrainConfig`
 def estimate_table(
     config:DiaConfig,
     gpu_gb:Sequence[float]=(12,16,24), # GiB
-    cfg:TrainConfig=TrainConfig(dtype='bf16'), # rank and targets
+    cfg:TrainConfig=TrainConfig.flat(dtype='bf16'), # the adapter
     clip:int=MEAN_CLIP[0], # rows of a mean clip
 ) -> list[dict]: # a row for each way to train: GB still, GB with one clip, and the most rows on each card
     "What fits, for each way to train, without and with activations computed again."
     rows = []
     for name,way in WAYS.items():
         for recompute in False,True:
-            m = estimate_memory(config, replace(cfg, **way, recompute=recompute))
+            m = estimate_memory(config, cfg.change(**way, recompute=recompute))
             rows.append({'training':name, 'recompute':recompute,
                          'still (GB)':round(m.still/1e9, 1), 'one clip (GB)':round(m.at(clip)/1e9, 1),
                          **{f'rows in {g:g} GB':m.rows_in(g) for g in gpu_gb}})

@@ -69,8 +69,8 @@ def dia_quickstart(
         codec = load_codec('tiny', 'cpu')
         encode_clips(data, codec)
     with stage(3, 'training', 'a LoRA adapter for a tiny Dia'):
-        cfg = TrainConfig(model='tiny', data=str(data), out=str(run), steps=steps, max_rows=1536, lr=4e-3, lr_end=.02, warmup=.05,
-                          rank=32, alpha=64., targets=ADAPTED, first_codebook=1., corrupt=.5, dtype='fp32',
+        cfg = TrainConfig.flat(model='tiny', data=data, out=run, steps=steps, max_rows=1536, lr=4e-3, lr_end=.02, warmup=.05,
+                          r=32, alpha=64., targets=ADAPTED, first_codebook=1., corrupt=.5, dtype='fp32',
                           seed=seed, valid_every=max(1, steps//5), save_every=max(1, steps//10))
         train(cfg, resume=run.exists())
     with stage(4, 'speaking and listening', 'held-out scripts, spoken before and after'):
