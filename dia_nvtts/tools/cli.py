@@ -411,7 +411,7 @@ def dia_benchmark(
     "Measure training, evaluation and generation by turns with transformers + PEFT, in CPU seconds."
     from dia_nvtts.tools.benchmark import benchmark, benchmark_table
     rows = benchmark(size, rounds, [o.strip() for o in cases.split(',') if o.strip()], progress=True)
-    print(benchmark_table(rows))
+    print(benchmark_table(rows).to_string(index=False, na_rep=''))
     if out:
         with atomic_path(out) as p: p.write_text(json.dumps(rows, indent=1))
         print(f'written: {out}')
