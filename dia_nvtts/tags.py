@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['EVENTS', 'SPLIT_ROWS', 'DIA_TAGS', 'PROFILES', 'SECOND_LOOK', 'TAG_COLOURS', 'WORDS', 'KNOWN_TAGS', 'SPEAKERS',
-           'MAX_BYTES', 'UNKNOWN', 'show_profiles', 'tag_colour', 'load_profile', 'repair_mojibake', 'is_symbol',
-           'Rejected', 'Script', 'encode_text', 'decode_text', 'to_script', 'find_tags', 'strip_tags', 'spoken_words',
-           'unknown_tags', 'clean_script', 'read_scripts']
+           'MAX_BYTES', 'UNKNOWN', 'tag_colour', 'load_profile', 'repair_mojibake', 'is_symbol', 'Rejected', 'Script',
+           'encode_text', 'decode_text', 'to_script', 'find_tags', 'strip_tags', 'spoken_words', 'unknown_tags',
+           'clean_script', 'read_scripts']
 
 # %% ../nbs/00_tags.ipynb #2cd3371a
 import json, re, unicodedata
@@ -15,129 +15,121 @@ from pathlib import Path
 
 # %% ../nbs/00_tags.ipynb #5072341e
 EVENTS = { # bare emoji -> (what the corpus's authors mean by it, events in the published corpus)
-    '🌬': ('breathing', 6121), '🤣': ('laughter', 1278), '👃': ('sniffing', 407), '😷': ('coughing', 272),
-    '🗣': ('throat clearing', 214), '😤': ('sighing', 147), '😖': ('groaning', 140), '🤧': ('sneezing', 18),
-    '😴': ('snoring', 15), '🐖': ('grunting', 8)}
+    '🌬': ('breathing', 6121), '🤣': ('laughter', 1278), '👃': ('sniffing', 407),
+    '😷': ('coughing', 272), '🗣': ('throat clearing', 214), '😤': ('sighing', 147),
+    '😖': ('groaning', 140), '🤧': ('sneezing', 18), '😴': ('snoring', 15), '🐖': ('grunting', 8)}
 SPLIT_ROWS = dict(train=3641, dev=46, test=359, other=2210) # rows of the published corpus
-DIA_TAGS = tuple(f'({o})' for o in 'laughs,clears throat,sighs,gasps,coughs,singing,sings,mumbles,beep,groans,sniffs,claps,'
-    'screams,inhales,exhales,applause,burps,humming,sneezes,chuckle,whistles'.split(','))
+DIA_TAGS = ('(laughs)', '(clears throat)', '(sighs)', '(gasps)', '(coughs)', '(singing)', '(sings)',
+    '(mumbles)', '(beep)', '(groans)', '(sniffs)', '(claps)', '(screams)', '(inhales)', '(exhales)',
+    '(applause)', '(burps)', '(humming)', '(sneezes)', '(chuckle)', '(whistles)')
 
 # %% ../nbs/00_tags.ipynb #9eb55ca6
-_paper = {'🌬': '(breaths)', '🤣': '(laughs)', '👃': '(sniffs)', '😷': '(coughs)', '🗣': '(clears throat)',
-          '😤': '(sighs)', '😖': '(groans)', '🤧': '(sneezes)', '😴': '(snores)', '🐖': '(grunts)'}
-PROFILES = { # name -> {bare emoji: '(tag)'}
-    'seed':  _paper | {'😤': '(grunts)', '🗣': '(vocal_noise)'},
-    'paper': _paper,
-    'dia':   {k:v for k,v in (_paper | {'🌬': '(inhales)', '🐖': '(groans)'}).items() if k!='😴'}}
+_paper = {'🌬': '(breaths)', '🤣': '(laughs)', '👃': '(sniffs)', '😷': '(coughs)',
+          '🗣': '(clears throat)', '😤': '(sighs)', '😖': '(groans)', '🤧': '(sneezes)',
+          '😴': '(snores)', '🐖': '(grunts)'}
+_dia = _paper | {'🌬': '(inhales)', '🐖': '(groans)'}
+del _dia['😴']
+PROFILES = dict(seed=_paper | {'😤': '(grunts)', '🗣': '(vocal_noise)'}, paper=_paper, dia=_dia)
 SECOND_LOOK = { # emoji whose tag under `seed` is not what the corpus's authors annotated
     '😤': "'seed' writes (grunts), the corpus's authors mean a sigh: (sighs)",
-    '🗣': "'seed' writes (vocal_noise), the corpus's authors mean a throat clearing: (clears throat)"}
-
-# %% ../nbs/00_tags.ipynb #9af90ddf
-def show_profiles() -> str: # a Markdown table
-    "The emoji, what the corpus's authors mean, how often, and the tag under each profile."
-    rows = ['| emoji | meant | events | ' + ' | '.join(PROFILES) + ' |', '|---|---|---:|' + '---|'*len(PROFILES)]
-    for emoji,(meant,n) in EVENTS.items():
-        tags = [PROFILES[p].get(emoji, 'left out') for p in PROFILES]
-        rows.append(f'| {emoji} | {meant} | {n:,} | ' + ' | '.join(tags) + ' |')
-    return '\n'.join(rows)
+    '🗣': "'seed' writes (vocal_noise), the corpus's authors mean a throat clearing: "
+          '(clears throat)'}
 
 # %% ../nbs/00_tags.ipynb #c9df24f7
 TAG_COLOURS = { # one colour per kind of sound; tags for the same sound share it
     '(breaths)': '#1f77b4', '(laughs)': '#ff7f0e', '(sniffs)': '#2ca02c', '(coughs)': '#d62728',
-    '(clears throat)': '#9467bd', '(vocal_noise)': '#9467bd', '(sighs)': '#17becf', '(grunts)': '#8c564b',
-    '(groans)': '#bcbd22', '(sneezes)': '#e377c2', '(snores)': '#7f7f7f', '(inhales)': '#6baed6', '(exhales)': '#9ecae1',
-    '(chuckle)': '#fdae6b', '(gasps)': '#31a354', '(cries)': '#756bb1', '(screams)': '#a50f15', '(humming)': '#c49c94'}
+    '(clears throat)': '#9467bd', '(vocal_noise)': '#9467bd', '(sighs)': '#17becf',
+    '(grunts)': '#8c564b', '(groans)': '#bcbd22', '(sneezes)': '#e377c2', '(snores)': '#7f7f7f',
+    '(inhales)': '#6baed6', '(exhales)': '#9ecae1', '(chuckle)': '#fdae6b', '(gasps)': '#31a354',
+    '(cries)': '#756bb1', '(screams)': '#a50f15', '(humming)': '#c49c94'}
 
 def tag_colour(tag:str) -> str: # '#rrggbb'; black for a tag without a colour of its own
     "The colour of `tag`, the same on every page."
     return TAG_COLOURS.get(tag, '#000000')
 
 # %% ../nbs/00_tags.ipynb #949d78c7
-_INVISIBLE = re.compile('[\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufe00-\ufe0f\U000e0100-\U000e01ef\U0001f3fb-\U0001f3ff]')
+_INVISIBLE = re.compile('[\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufe00-\ufe0f'
+                        '\U000e0100-\U000e01ef\U0001f3fb-\U0001f3ff]')
 _TAG_FORM = re.compile(r"\([a-z][a-z0-9_' -]*\)")
 
+def _read_profile(path):
+    if not path.is_file():
+        raise ValueError(f'profile {str(path)!r}: expected one of {", ".join(PROFILES)}, '
+                         'or a JSON file with a table')
+    try: return json.loads(path.read_text(encoding='utf-8'))
+    except ValueError as e: raise ValueError(f'profile {path}: not JSON: {e}') from None
+
 def load_profile(
-    profile:str|Path|dict, # a name in `PROFILES`, a table {emoji: '(tag)'}, or a JSON file holding such a table
+    profile:str|Path|dict, # a name in `PROFILES`, a table {emoji: '(tag)'}, or a JSON file of one
 ) -> dict: # {bare emoji: '(tag)'}
     "Find or check a table of tags; raise `ValueError` that says which entry is wrong."
     if isinstance(profile, str) and profile in PROFILES: return PROFILES[profile]
-    if isinstance(profile, (str, Path)):
-        path = Path(profile)
-        if not path.is_file():
-            raise ValueError(f'profile {str(profile)!r}: expected one of {", ".join(PROFILES)}, or a JSON file with a table')
-        try: profile = json.loads(path.read_text(encoding='utf-8'))
-        except (UnicodeDecodeError, json.JSONDecodeError) as e: raise ValueError(f'profile {path}: not JSON: {e}') from None
+    if isinstance(profile, (str, Path)): profile = _read_profile(Path(profile))
     if not isinstance(profile, dict) or not profile:
-        raise ValueError(f'profile: got {type(profile).__name__}, expected a table {{"🤣": "(laughs)", ...}}')
+        raise ValueError(f'profile: got {type(profile).__name__}, '
+                         'expected a table {"🤣": "(laughs)", ...}')
     table = {}
     for emoji,tag in profile.items():
         bare = _INVISIBLE.sub('', emoji) if isinstance(emoji, str) else ''
         if len(bare)!=1 or bare.isascii() or bare.isalnum():
             raise ValueError(f'profile: got the key {emoji!r}, expected one emoji')
         if not isinstance(tag, str) or not _TAG_FORM.fullmatch(tag):
-            raise ValueError(f'profile: got {tag!r} for {emoji}, expected a tag in lower case such as "(laughs)"')
-        if table.get(bare, tag)!=tag: raise ValueError(f'profile: {bare} is given twice, as {table[bare]} and {tag}')
-        table[bare] = tag
+            raise ValueError(f'profile: got {tag!r} for {emoji}, '
+                             'expected a tag in lower case such as "(laughs)"')
+        if table.setdefault(bare, tag)!=tag:
+            raise ValueError(f'profile: {bare} is given twice, as {table[bare]} and {tag}')
     return table
 
 # %% ../nbs/00_tags.ipynb #598ec579
-_spellings = {
-    '(laughs)': 'laughs laugh laughter laughing giggles giggle giggling snickers snicker snickering'
-                ' cackles cackle cackling titters guffaws',
-    '(breaths)': 'breaths breath breathing breathes breathe quick_breath takes_a_breath panting pants',
-    '(coughs)': 'coughs cough coughing coughing_fit', '(sighs)': 'sighs sigh sighing',
-    '(sniffs)': 'sniffs sniff sniffing sniffle sniffles sniffling',
-    '(sneezes)': 'sneezes sneeze sneezing achoo', '(groans)': 'groans groan groaning moaning moans moan',
-    '(grunts)': 'grunts grunt grunting', '(snores)': 'snores snore snoring',
-    '(gasps)': 'gasps gasp gasping', '(inhales)': 'inhales inhale inhaling',
-    '(exhales)': 'exhales exhale exhaling', '(chuckle)': 'chuckle chuckles chuckling',
-    '(clears throat)': 'clears_throat clear_throat clearing_throat throat_clearing throatclearing'
-                       ' clears_his_throat clears_her_throat ahem',
-    '(screams)': 'screams scream screaming shrieks shriek', '(claps)': 'claps clap clapping',
-    '(applause)': 'applause applauding applauds', '(humming)': 'humming hum hums',
-    '(whistles)': 'whistles whistle whistling', '(burps)': 'burps burp burping',
-    '(mumbles)': 'mumbles mumble mumbling', '(singing)': 'singing', '(sings)': 'sings',
-    '(beep)': 'beep beeps', '(cries)': 'cries cry crying sobs sob sobbing weeps weeping',
-    '(yawns)': 'yawns yawn yawning', '(vocal_noise)': 'vocal_noise vocal_noises'}
-WORDS = {} # 'throat_clearing' -> '(clears throat)'
-for _tag,_words in _spellings.items(): WORDS |= dict.fromkeys(_words.split(), _tag)
+_stems = {
+    '(laughs)': 'laugh giggle snicker cackle titter guffaw', '(breaths)': 'breathe breath pant',
+    '(coughs)': 'cough', '(sighs)': 'sigh', '(sniffs)': 'sniff sniffle', '(sneezes)': 'sneeze',
+    '(groans)': 'groan moan', '(grunts)': 'grunt', '(snores)': 'snore', '(gasps)': 'gasp',
+    '(inhales)': 'inhale', '(exhales)': 'exhale', '(chuckle)': 'chuckle', '(whistles)': 'whistle',
+    '(screams)': 'scream shriek', '(clears throat)': 'clear_throat', '(claps)': 'clap',
+    '(applause)': 'applaud', '(humming)': 'hum', '(burps)': 'burp', '(mumbles)': 'mumble',
+    '(beep)': 'beep', '(cries)': 'cry sob weep', '(yawns)': 'yawn', '(vocal_noise)': 'vocal_noise'}
+WORDS = dict(laughter='(laughs)', quick_breath='(breaths)', takes_a_breath='(breaths)', # -> tag
+             coughing_fit='(coughs)', achoo='(sneezes)', applause='(applause)', clapping='(claps)',
+             humming='(humming)', cries='(cries)', sobbing='(cries)', singing='(singing)',
+             sings='(sings)')
+WORDS |= dict.fromkeys('clears_throat clearing_throat throat_clearing throatclearing ahem'
+                       ' clears_his_throat clears_her_throat'.split(), '(clears throat)')
+for _tag,_words in _stems.items():
+    for _w in _words.split(): WORDS |= dict.fromkeys((_w, _w+'s', _w.removesuffix('e')+'ing'), _tag)
 KNOWN_TAGS = tuple(dict.fromkeys([*DIA_TAGS, *WORDS.values(), *PROFILES['seed'].values(),
                                   *PROFILES['paper'].values(), *PROFILES['dia'].values()]))
-_MANNER = set('softly quietly loudly nervously heavily deeply lightly sharply slightly soft quiet loud'
-              ' nervous heavy deep light sharp slight'.split())
+_MANNER = set('softly quietly loudly nervously heavily deeply lightly sharply slightly soft quiet'
+              ' loud nervous heavy deep light sharp slight'.split())
 
 def _written(words): # 'Laughs softly' -> '(laughs)', or None
     parts = re.split(r'[\s_-]+', words.lower().strip(' .,!?-_~'))
-    return WORDS.get('_'.join(parts)) or WORDS.get('_'.join(o for o in parts if o not in _MANNER))
+    bare = '_'.join(o for o in parts if o not in _MANNER)
+    return WORDS.get('_'.join(parts)) or WORDS.get(bare)
 
 # %% ../nbs/00_tags.ipynb #8ebf2c6a
-def _damaged(char:str) -> set: # the ways in which the UTF-8 bytes of `char` come out when read one by one
-    "Every form that `char` takes when its UTF-8 is read as Windows-1252 or Latin-1, or loses the undefined bytes."
+def _as_cp1252(byte, undefined):
+    try: return bytes([byte]).decode('cp1252')
+    except UnicodeDecodeError: return chr(byte) if undefined is None else undefined
+
+def _damaged(char): # forms of `char` whose UTF-8 was read as Windows-1252 or Latin-1, or lost bytes
     raw = char.encode('utf-8')
-    def table(b, undefined):
-        try: return bytes([b]).decode('cp1252')
-        except UnicodeDecodeError: return undefined if undefined is not None else chr(b)
-    forms = {raw.decode('latin-1')} | {''.join(table(b, u) for b in raw) for u in (None, '', '\ufffd')}
-    return {f for f in forms if len(f)>1}
+    def read(undefined): return ''.join(_as_cp1252(b, undefined) for b in raw)
+    return {o for o in (raw.decode('latin-1'), read(None), read(''), read('\ufffd')) if len(o)>1}
 
-def _damage_table():
-    "Damaged form -> what was meant, for accents, punctuation, invisible joiners and every emoji of the corpus."
-    table = {}
-    for char in [*map(chr, range(0x2010, 0x2040)), '\u2122', '\u20ac', '\u200d', *EVENTS]:
-        for form in _damaged(char): table.setdefault(form, char)
-    for char in ('\ufe0f', '\ufe0e', '\ufeff'): # invisible: what is left of them may go, however short
-        for form in _damaged(char): table.setdefault(form, '')
-    return table
-
-_DAMAGE = _damage_table()
+_DAMAGE = {} # damaged form -> what was meant
+for _c in [*map(chr, range(0x2010, 0x2040)), '\u2122', '\u20ac', '\u200d', *EVENTS]:
+    for _form in _damaged(_c): _DAMAGE.setdefault(_form, _c)
+for _c in ('\ufe0f', '\ufe0e', '\ufeff'): # invisible: what is left of them may go, however short
+    for _form in _damaged(_c): _DAMAGE.setdefault(_form, '')
 _DAMAGED = re.compile('|'.join(map(re.escape, sorted(_DAMAGE, key=len, reverse=True))))
-_CP1252 = {bytes([b]).decode('cp1252', 'ignore') or chr(b): b for b in range(128, 256)} | {chr(b): b for b in range(128, 160)}
+_CP1252 = {chr(b): b for b in range(128, 160)} | {_as_cp1252(b, None): b for b in range(128, 256)}
 _TAIL = '[' + re.escape(''.join(c for c,b in _CP1252.items() if b<0xc0)) + ']'
 _FOUR = re.compile('ð[Ÿ\x9f]' + _TAIL + _TAIL) # any other emoji, whole
-_TWO = re.compile(r'(?<![A-ZÀ-Þ])[ÂÃ]' + _TAIL) # accented letters and signs; not after a capital: MANHÃ… is a word
+_TWO = re.compile(r'(?<![A-ZÀ-Þ])[ÂÃ]' + _TAIL) # accents and signs; MANHÃ… is a word
 _REST = re.compile('ð[Ÿ\x9f]' + _TAIL + '{0,1}\ufffd?') # an emoji that lost too much to be known
 
+# %% ../nbs/00_tags.ipynb #a41faf9b
 def _undo(match):
     try: return bytes(_CP1252[c] for c in match[0]).decode('utf-8')
     except UnicodeDecodeError: return match[0]
@@ -145,60 +137,60 @@ def _undo(match):
 def repair_mojibake(text:str) -> str:
     "Undo UTF-8 that was read as Windows-1252 or Latin-1, also where bytes were lost."
     if not any(c in text for c in 'âðïÂÃ'): return text
-    text = _FOUR.sub(_undo, text)
-    text = _DAMAGED.sub(lambda m: _DAMAGE[m[0]], text)
+    text = _DAMAGED.sub(lambda m: _DAMAGE[m[0]], _FOUR.sub(_undo, text))
     return _TWO.sub(_undo, _REST.sub('\ufffd', text))
 
 # %% ../nbs/00_tags.ipynb #8f227af6
-_PLAIN = str.maketrans({**dict.fromkeys('“”„‟«»″〝〞', '"'), **dict.fromkeys('‘’‚‛′ʼ', "'"),
-    **dict.fromkeys('‐‑‒–—―−', '-'), '…': '...', '\u25cc': ''})
+_PLAIN = str.maketrans(dict.fromkeys('“”„‟«»″〝〞', '"') | dict.fromkeys('‘’‚‛′ʼ', "'")
+                       | dict.fromkeys('‐‑‒–—―−', '-') | {'…': '...', '\u25cc': ''})
 _CONTROL = re.compile('[\x00-\x08\x0e-\x1b\x7f-\x84\x86-\x9f]')
 
 def _clean(text, notes):
     "Characters only: repaired, composed, ASCII punctuation, nothing invisible."
-    fixed = text.encode('utf-16', 'surrogatepass').decode('utf-16', 'replace') if _SURROGATE.search(text) else text
-    if fixed!=text: # pairs are joined, lone halves are gone
-        notes.append('surrogate'); text = fixed.replace('\ufffd', '')
+    if any('\ud800'<=c<='\udfff' for c in text): # pairs are joined, lone halves are gone
+        notes.append('surrogate')
+        pairs = text.encode('utf-16', 'surrogatepass')
+        text = pairs.decode('utf-16', 'replace').replace('\ufffd', '')
     fixed = repair_mojibake(text)
     if fixed!=text: notes.append('mojibake')
     text = unicodedata.normalize('NFC', fixed)
     fixed = _CONTROL.sub('', text)
     if fixed!=text: notes.append('control')
-    text = ''.join(c for c in _INVISIBLE.sub('', fixed) if unicodedata.category(c)!='Cf').translate(_PLAIN)
-    return unicodedata.normalize('NFC', re.sub(r'\s+', ' ', text))
-
-_SURROGATE = re.compile('[\ud800-\udfff]')
+    seen = (c for c in _INVISIBLE.sub('', fixed) if unicodedata.category(c)!='Cf')
+    return unicodedata.normalize('NFC', re.sub(r'\s+', ' ', ''.join(seen).translate(_PLAIN)))
 
 def is_symbol(char:str) -> bool: # a single character
     "Is `char` something nobody can say: an emoji, an arrow, a private or unassigned character?"
-    return unicodedata.category(char) in ('So', 'Co', 'Cn', 'Cs') and char not in '°©®¦' or char=='\u20e3'
+    odd = unicodedata.category(char) in ('So', 'Co', 'Cn', 'Cs')
+    return odd and char not in '°©®¦' or char=='\u20e3'
 
 # %% ../nbs/00_tags.ipynb #23d89286
-def _pattern(tags): return re.compile('|'.join(re.escape(t) for t in sorted(tags, key=len, reverse=True)) + r'|\[S[12]\]')
+SPEAKERS = ('[S1]', '[S2]') # Dia's two speakers
+
+def _pattern(tags):
+    return re.compile('|'.join(map(re.escape, sorted(tags, key=len, reverse=True))) + r'|\[S[12]\]')
 
 def _space_tags(text, pattern):
-    "One space between a tag and a word; none is added before closing punctuation or after an opening bracket."
-    out, end = '', 0
+    "One space between a tag and a word; none before punctuation or after an opening bracket."
+    out,end = '', 0
     for m in pattern.finditer(text):
-        gap, speaker = text[end:m.start()], m[0] in SPEAKERS
-        out += gap
-        opens = re.search(r'(^|[\s(\[{<])["\'(\[{<]+$', out) or (out and out[-1] in '([{<')
-        if out and not out[-1].isspace() and not (opens and not speaker): out += ' '
-        out, end = out+m[0], m.end()
-        after = text[end:end+1]
-        closes = after in ',.;:!?)]}>' or (after in '"\'' and not text[end+1:end+2].isalnum())
-        if after and not after.isspace() and not (closes and not speaker): out += ' '
+        out,speaker = out+text[end:m.start()], m[0] in SPEAKERS
+        opens = out[-1:] in tuple('([{<') or re.search(r'(^|[\s(\[{<])["\'(\[{<]+$', out)
+        if out and not out[-1].isspace() and (speaker or not opens): out += ' '
+        out,end = out+m[0], m.end()
+        after,then = text[end:end+1], text[end+1:end+2]
+        closes = after in tuple(',.;:!?)]}>') or after in ('"', "'") and not then.isalnum()
+        if after and not after.isspace() and (speaker or not closes): out += ' '
     return out + text[end:]
-
-SPEAKERS = ('[S1]', '[S2]') # Dia's two speakers
 
 # %% ../nbs/00_tags.ipynb #675da792
 class Rejected(ValueError):
-    "A row that is left out; `reason` is one word to count by, `detail` says what was got and what was expected."
+    "A row that is left out: `reason` is a word to count by, `detail` what was got and expected."
     def __init__(self, reason:str, detail:str=''):
         super().__init__(f'{reason}: {detail}' if detail else reason)
         self.reason,self.detail = reason,detail
 
+# %% ../nbs/00_tags.ipynb #a79e9082
 @dataclass(frozen=True)
 class Script:
     "What Dia is given to read."
@@ -214,17 +206,20 @@ def encode_text(
 ) -> list: # S ints in 1..255: UTF-8 bytes, with `[S1]` as 1 and `[S2]` as 2
     "The bytes that Dia reads; raise `ValueError` over `MAX_BYTES`, never cut."
     try: raw = script.encode('utf-8')
-    except UnicodeEncodeError: raise ValueError('script holds half a surrogate pair: pass it through to_script first') from None
+    except UnicodeEncodeError:
+        raise ValueError('script holds half a surrogate pair: '
+                         'pass it through to_script first') from None
     if min(raw, default=9)<3:
-        raise ValueError('script holds control bytes 0 to 2, which mean padding and speakers: pass it through to_script first')
+        raise ValueError('script holds control bytes 0 to 2, which mean padding and speakers: '
+                         'pass it through to_script first')
     ids = list(raw.replace(b'[S1]', b'\x01').replace(b'[S2]', b'\x02'))
-    if len(ids)>MAX_BYTES:
-        fits = decode_text(ids[:MAX_BYTES]).rstrip('\ufffd')
-        fits = fits[:fits.rfind(' ')] if ' ' in fits else fits
-        raise ValueError(f'script has {len(ids):,} bytes, Dia reads at most {MAX_BYTES:,}: '
-                         f'cut it after "{fits[-30:]}" (character {len(fits):,}) or before')
-    return ids
+    if len(ids)<=MAX_BYTES: return ids
+    fits = decode_text(ids[:MAX_BYTES]).rstrip('\ufffd')
+    fits = fits[:fits.rfind(' ')] if ' ' in fits else fits
+    raise ValueError(f'script has {len(ids):,} bytes, Dia reads at most {MAX_BYTES:,}: '
+                     f'cut it after "{fits[-30:]}" (character {len(fits):,}) or before')
 
+# %% ../nbs/00_tags.ipynb #d90779ea
 def decode_text(
     ids, # S ints in 0..255; zeros at the end are padding
 ) -> str:
@@ -238,7 +233,7 @@ _CUE = re.compile(rf'\({_INNER}\)|\[{_INNER}\]|<{_INNER}>|\{{{_INNER}\}}'
                   r'|\*+([^\s()\[\]<>{}*](?:[^()\[\]<>{}*]{0,58}[^\s()\[\]<>{}*])?)\*+')
 _GONE = '\ufffc' # stands where something was left out, until the space around it is closed
 
-def _cue_tag(match, profile): # what a cue means in the words of `profile`: '' for nothing, None: unknown
+def _cue_tag(match, profile): # what a cue means in `profile`: '' is nothing, None unknown
     words = next(o for o in match.groups() if o is not None)
     if words.upper() in ('S1', 'S2') and match[0][0]=='[': return f'[{words.upper()}]'
     if f'({words.lower()})' in profile.values(): return f'({words.lower()})'
@@ -268,12 +263,13 @@ def _emoji_tags(text, profile, unknown, notes): # every emoji becomes its tag, o
     for c in text:
         if c in profile:
             out.append(profile[c])
-            if c in SECOND_LOOK and profile[c]==PROFILES['seed'][c]: notes.append(f'second_look: {c}')
+            if c in SECOND_LOOK and profile[c]==PROFILES['seed'][c]:
+                notes.append(f'second_look: {c}')
         elif c in EVENTS: notes.append(f'no_tag: {c}'); out.append(_GONE)
         elif is_symbol(c):
             notes.append(f'unknown_symbol: {c}')
             if unknown=='reject':
-                raise Rejected('unknown_symbol', f'got {c!r} (U+{ord(c):04X}), which the profile does not name')
+                raise Rejected('unknown_symbol', f'got {c!r} (U+{ord(c):04X}), not in the profile')
             out.append(c if unknown=='keep' else _GONE)
         else: out.append(c)
     return ''.join(out)
@@ -289,30 +285,33 @@ def _once(text, profile, pattern, unknown, collapse, notes):
     text = _CUE.sub(lambda m: _replace_cue(m, profile, unknown, notes), text)
     text = re.sub(rf'\s*{_GONE}[\s{_GONE}]*(?=([,.;:!?])?)', lambda m: '' if m[1] else ' ', text)
     text = re.sub(r'\s+', ' ', _space_tags(_unwrap(text, pattern), pattern)).strip()
-    text = re.sub(r'(?:\[S[12]\] )+(?=\[S[12]\])', '', text) # of two speakers in a row the last one speaks
+    text = re.sub(r'(?:\[S[12]\] )+(?=\[S[12]\])', '', text) # of two speakers the last one speaks
     return re.sub(rf'({pattern.pattern})(?: \1)+', r'\1', text) if collapse else text
 
 # %% ../nbs/00_tags.ipynb #5a0ae6d9
-UNKNOWN = ('drop', 'keep', 'reject') # what to do with symbols and cues that the profile does not name
+UNKNOWN = ('drop', 'keep', 'reject') # what to do with symbols and cues outside the profile
 
 def to_script(
     text, # a transcript; anything that is not text is rejected
     profile='seed', # a name in `PROFILES`, a table {emoji: '(tag)'} or a JSON file
     speaker:str='[S1]', # who speaks first, unless the text says so
     collapse_repeats:bool=False, # write one tag for several equal ones in a row?
-    unknown:str='drop', # symbols and cues outside the profile: 'drop' and note, 'keep', 'reject' the row
+    unknown:str='drop', # symbols and cues outside the profile: 'drop', 'keep', or 'reject' the row
 ) -> Script:
     """Make the script of `text`; raise `Rejected` with the reason 'no_text', 'empty', 'too_long',
     'unknown_symbol' or 'unknown_cue'."""
     if speaker not in SPEAKERS:
         raise ValueError(f'speaker: got {speaker!r}, expected one of {", ".join(SPEAKERS)}')
-    if unknown not in UNKNOWN: raise ValueError(f'unknown: got {unknown!r}, expected one of {", ".join(UNKNOWN)}')
+    if unknown not in UNKNOWN:
+        raise ValueError(f'unknown: got {unknown!r}, expected one of {", ".join(UNKNOWN)}')
     profile = load_profile(profile)
-    if not isinstance(text, str): raise Rejected('no_text', f'got {type(text).__name__}, expected text')
-    if not text.strip() or text.strip().casefold()=='null': raise Rejected('empty', f'got {text.strip()!r}')
+    if not isinstance(text, str):
+        raise Rejected('no_text', f'got {type(text).__name__}, expected text')
+    if text.strip().casefold() in ('', 'null'): raise Rejected('empty', f'got {text.strip()!r}')
     pattern = _pattern({*profile.values(), *KNOWN_TAGS})
     notes,before = [], None
-    while text!=before: before,text = text,_once(text, profile, pattern, unknown, collapse_repeats, notes)
+    while text!=before:
+        before,text = text, _once(text, profile, pattern, unknown, collapse_repeats, notes)
     if not text.startswith(SPEAKERS): text = f'{speaker} {text}'
     tags = tuple(m[0] for m in pattern.finditer(text) if m[0] not in SPEAKERS)
     notes += [f'kept_cue: {m[0]}' for m in _CUE.finditer(text)
@@ -333,6 +332,7 @@ def find_tags(
     pattern = _pattern(set(KNOWN_TAGS) | set(tags or ()))
     return [(m[0], m.start(), m.end()) for m in pattern.finditer(script) if m[0] not in SPEAKERS]
 
+# %% ../nbs/00_tags.ipynb #27512d68
 def strip_tags(
     script:str,
     tags=None, # tags to look for beside the known ones
@@ -366,10 +366,11 @@ def clean_script(
     profile='seed', # see `load_profile`
     any_tag:bool=True, # take tags and cues that Dia does not know
 ) -> str:
-    "A script as the model reads it; raise `ValueError` when it is empty, too long, or has an unknown tag."
+    "A script as the model reads it; raise `ValueError` when it is refused or has an unknown tag."
     try: said = to_script(line, profile)
     except Rejected as e:
-        raise ValueError(f'script refused, {e.reason}: {e.detail or "expected words or tags"}') from None
+        why = e.detail or 'expected words or tags'
+        raise ValueError(f'script refused, {e.reason}: {why}') from None
     known = {*KNOWN_TAGS, *load_profile(profile).values()}
     cues = [o.split(': ', 1)[1] for o in said.notes if o.startswith('unknown_cue')]
     odd = unknown_tags(said.text, known) + cues
