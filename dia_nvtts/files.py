@@ -10,11 +10,12 @@ import os, shutil
 from contextlib import contextmanager
 from pathlib import Path
 
-# %% ../nbs/tools/files.ipynb #d79cf1cf
+# %% ../nbs/tools/files.ipynb #c158f369
 def _remove(path:Path):
     if path.is_dir() and not path.is_symlink(): shutil.rmtree(path)
     else: path.unlink(missing_ok=True)
 
+# %% ../nbs/tools/files.ipynb #d79cf1cf
 @contextmanager
 def atomic_path(
     path:str|Path, # the final file or folder; its parent is made when missing
@@ -40,7 +41,7 @@ def atomic_path(
 def claim_output(
     folder:str|Path, # where a command is about to write
     overwrite:bool=False, # remove what is there
-    resume:bool=False, # keep what is there and go on
+    resume:bool|None=None, # keep what is there and go on; None where a command cannot go on
 ) -> Path: # the folder, which exists now
     "Make `folder` ready for writing; raise `FileExistsError` when it holds something and neither switch says what to do."
     folder = Path(folder)
@@ -54,6 +55,7 @@ def claim_output(
                 raise ValueError(f'--overwrite would remove {here}: give an output folder of its own')
             shutil.rmtree(folder)
         elif not resume:
-            raise FileExistsError(f'{folder} is not empty: pass --overwrite to start over or --resume to go on')
+            goes_on = '' if resume is None else ' or --resume to go on'
+            raise FileExistsError(f'{folder} is not empty: pass --overwrite to start over{goes_on}')
     folder.mkdir(parents=True, exist_ok=True)
     return folder
