@@ -328,7 +328,9 @@ def dia_evaluate(
     recogniser:str='', # hub id or folder of a speech recogniser, for word errors; none when empty
     speaker_model:str='', # hub id or folder of an x-vector model, for the voice; none when empty
     codec:str='', # default: the one that belongs to the model
-    out:str='evaluation', # folder for report.html and report.json
+    without:str='', # who may be missing, with commas: detector, recogniser, speaker
+    listen_again:str='', # folder of an evaluation whose sounds are to be heard again; nothing is spoken
+    out:str='', # folder for report.html, report.json and sounds; default evaluation, or `again` inside that of --listen_again
     guidance:float=3., # as for dia generate, and so are the next
     temperature:float=1.2,
     top_p:float=.95,
@@ -343,26 +345,34 @@ def dia_evaluate(
     overwrite:bool=False, # start over in a folder that is not empty
 ):
     "Ask base and fine-tuned model the same, listen, and write a report of what was heard."
-    import torch
-    from dia_nvtts.checkpoint import load_dia
-    from dia_nvtts.codec import codec_for, load_codec
-    from dia_nvtts.detector import listeners_for
-    from dia_nvtts.evaluate import evaluate
-    from dia_nvtts.lora import put_adapters
-    from dia_nvtts.train import compute_dtype, read_examples
-    if not adapter:
-        raise ValueError('got no adapter: expected a folder such as runs/lora/adapter, '
-                         'since base and fine-tuned model are compared')
-    asked = read_scripts(scripts, profile) if scripts else number
-    device = torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
-    dia = load_dia(model, compute_dtype(dtype, device), device)
-    held_out = read_examples(data, codes, dia.config, split)
-    voice = load_codec(codec_for(dia.config, codec), device)
-    tuned,folder = put_adapters(dia, adapter, adapter_scale),claim_output(out, overwrite)
-    listeners = listeners_for(voice, detector)
-    found = evaluate(None, tuned, voice, held_out, asked, seed, batch, max_rows, remark, detectors=listeners, plain=plain,
-                     recogniser=recogniser or None, speaker=speaker_model or None, profile=profile,
-                     guidance=guidance, temperature=temperature, top_p=top_p, top_k=top_k)
+    from dia_nvtts.detector import listeners_for, load_listeners
+    from dia_nvtts.evaluate import evaluate, listen, read_sounds
+    may_be_missing = [o.strip() for o in without.split(',') if o.strip()]
+    def ready(source, table): # all who are to listen to what sounds like `source`
+        return load_listeners(listeners_for(source, detector), recogniser or None, speaker_model or None, table, may_be_missing)
+    if listen_again:
+        kept,out = read_sounds(listen_again),out or f'{listen_again}/again'
+        if kept.folder.resolve().is_relative_to(Path(out).resolve()):
+            raise ValueError(f'{out} holds the sounds that are to be heard again: give another folder with --out')
+        found,folder = listen(kept, ready(kept, kept.settings['profile'])),claim_output(out, overwrite)
+    else:
+        import torch
+        from dia_nvtts.checkpoint import load_dia, read_config
+        from dia_nvtts.codec import codec_for, load_codec
+        from dia_nvtts.lora import put_adapters
+        from dia_nvtts.train import compute_dtype, read_examples
+        if not adapter:
+            raise ValueError('got no adapter: expected a folder such as runs/lora/adapter, '
+                             'since base and fine-tuned model are compared')
+        asked = read_scripts(scripts, profile) if scripts else number
+        config,device = read_config(model),torch.device(device or ('cuda' if torch.cuda.is_available() else 'cpu'))
+        held_out,voice = read_examples(data, codes, config, split),load_codec(codec_for(config, codec), device)
+        listeners = ready(voice, profile)
+        dia = load_dia(model, compute_dtype(dtype, device), device)
+        tuned,folder = put_adapters(dia, adapter, adapter_scale),claim_output(out or 'evaluation', overwrite)
+        found = evaluate(None, tuned, voice, held_out, asked, seed, batch, max_rows, remark, detectors=listeners, plain=plain,
+                         profile=profile, sounds=folder/'sounds',
+                         guidance=guidance, temperature=temperature, top_p=top_p, top_k=top_k)
     found.to_html(folder/'report.html')
     found.to_json(folder/'report.json')
     print_summary(found)
@@ -371,7 +381,8 @@ def dia_evaluate(
 # %% ../../nbs/tools/cli.ipynb #3ddbe716
 def print_summary(found): # an `EvalReport`
     "The few numbers that count, base and fine-tuned, one under the other."
-    for name,o in found.detectors.items(): print(f'{name}: ' + ('listens. ' if o['available'] else 'not available. ') + o['note'])
+    for name,o in found.detectors.items():
+        if o['available']: print(f'{name}: listens. {o["note"]}')
     names = dict(tag_heard='tags heard', tag_in_place='in place', false_events='false events per plain script',
                  ends='end by themselves', mel_correlation='mel correlation, plain')
     print(f'{"":32}{"base":>24}{"tuned":>24}')
@@ -381,6 +392,7 @@ def print_summary(found): # an `EvalReport`
         return f'{o[k]:.3f}' + ('' if lo is None else f' ({lo:.3f} to {hi:.3f})')
     both = [found.summary(o) for o in ('base','tuned')]
     for k,name in names.items(): print(f'{name:32}' + ''.join(f'{said(o, k):>24}' for o in both))
+    for note in found.doubts: print(f'note: {note}')
 
 # %% ../../nbs/tools/cli.ipynb #fd3c22d9
 @command
