@@ -27,7 +27,8 @@ def clip_rows(
 ) -> tuple[Tensor,Tensor]: # inputs and targets, `(N+1+max_delay, C)` int64 each
     "What the decoder reads and what it should say next, for one whole clip."
     N,C = codes.shape
-    if C != config.codebooks: raise ValueError(f'codes have {C} codebooks, the model {config.codebooks}')
+    if C != config.codebooks:
+        raise ValueError(f'codes have {C} codebooks, the model {config.codebooks}')
     if N < 1: raise ValueError('got a clip without frames: expected at least 1')
     if N > config.max_frames:
         raise ValueError(f'got {N} frames: at most {config.max_frames} fit into '
@@ -35,12 +36,14 @@ def clip_rows(
                          'a cut one would teach the model to stop in the middle of speech')
     codes = codes.long()
     if codes.min() < 0 or codes.max() >= config.eos_token_id:
-        raise ValueError(f'codes run from {codes.min()} to {codes.max()}: expected 0 to {config.eos_token_id-1}')
+        raise ValueError(f'codes run from {codes.min()} to {codes.max()}: '
+                         f'expected 0 to {config.eos_token_id-1}')
     edge = lambda token: codes.new_full((1,C), token)
-    rows = torch.cat([edge(config.bos_token_id), codes, edge(config.eos_token_id)])
-    rows = apply_delay(rows[None], config.delay_pattern, config.bos_token_id, config.pad_token_id)[0]
+    bos,pad = config.bos_token_id,config.pad_token_id
+    rows = torch.cat([edge(bos), codes, edge(config.eos_token_id)])
+    rows = apply_delay(rows[None], config.delay_pattern, bos, pad)[0]
     targets = rows[1:].clone()
-    targets[(targets==config.bos_token_id) | (targets==config.pad_token_id)] = -100
+    targets[(targets==bos) | (targets==pad)] = -100
     return rows[:-1], targets
 
 # %% ../nbs/07_batch.ipynb #1712293c
@@ -50,8 +53,9 @@ def hide_prompt(
     config:DiaConfig,
 ) -> Tensor: # `targets`
     "Leave the first `frames` frames of each codebook out of the score."
-    if not 0 <= frames <= len(targets)-1-config.max_delay:
-        raise ValueError(f'prompt has {frames} frames: expected 0 to {len(targets)-1-config.max_delay}, those of the clip')
+    most = len(targets)-1-config.max_delay
+    if not 0 <= frames <= most:
+        raise ValueError(f'prompt has {frames} frames: expected 0 to {most}, those of the clip')
     for c,d in enumerate(config.delay_pattern): targets[:frames+d,c] = -100
     return targets
 
@@ -98,7 +102,7 @@ def make_batch(
     config:DiaConfig,
     uncond_p:float=0., # chance for each clip to lose its script, for guidance
     generator:torch.Generator|None=None, # decides which
-    prompts:Sequence[int]|None=None, # frames at the start of each clip that are given and not scored
+    prompts:Sequence[int]|None=None, # frames at the start of each clip that are not scored
 ) -> Batch:
     "Pad scripts and delayed clips to a batch; every clip whole, or `ValueError`."
     if len(texts) != len(codes) or not texts:
@@ -111,7 +115,7 @@ def make_batch(
             raise ValueError(f'script bytes run from {min(t)} to {max(t)}: '
                              f'expected 1 to {config.encoder.vocab_size-1}')
     text_ids = pad_sequence([torch.tensor(t) for t in texts], batch_first=True)
-    text_mask = pad_sequence([torch.ones(len(t), dtype=torch.bool) for t in texts], batch_first=True)
+    text_mask = pad_sequence([torch.ones(len(t)).bool() for t in texts], batch_first=True)
     if uncond_p: text_ids[torch.rand(len(texts), generator=generator) < uncond_p] = 0
     inputs,targets = zip(*(clip_rows(o, config) for o in codes))
     for t,k in zip(targets, prompts or ()): hide_prompt(t, k, config)
@@ -184,7 +188,7 @@ def bucket_batches(
     for start in range(0, len(order), window):
         batch,S = [],0
         for i in sorted(order[start:start+window], key=lambda i: lengths[i][::-1]):
-            S,n = max(S, lengths[i][0]),len(batch)+1                # the batch with this clip: n clips of S bytes
+            S,n = max(S, lengths[i][0]),len(batch)+1   # with this clip: n of S bytes
             if batch and (n*lengths[i][1] > max_rows or n*S > (max_bytes or n*S)):
                 batches.append(batch)
                 batch,S = [],lengths[i][0]
@@ -196,12 +200,12 @@ def bucket_batches(
 # %% ../nbs/07_batch.ipynb #983b1919
 def balance_tags(
     tags:Sequence[Sequence[str]], # nonverbal tags of each clip, none for plain speech
-    strength:float=.5, # 0 leaves everything as it is; 1 makes tags equally frequent, as far as `most` allows
+    strength:float=.5, # 0: as it is; 1: tags equally frequent, as far as `most` allows
     most:float=4., # largest number of times that a clip comes in an epoch
     seed:int=0, # of the run
     epoch:int=0, # where 2.5 times are due, half of the epochs have three
 ) -> list[int]: # clip indices in order, each at least once
-    "The clips of an epoch: those with rare tags several times, plain ones as often as tagged ones on average."
+    "The clips of an epoch: rare tags several times, plain speech as often as tagged on average."
     if not 0 <= strength <= 1: raise ValueError(f'strength is {strength}: expected 0 to 1')
     if most < 1: raise ValueError(f'most is {most}: expected at least 1')
     clips = Counter(t for o in tags for t in set(o))

@@ -13,59 +13,51 @@ from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 
-# %% ../nbs/tools/settings.ipynb #7d761a20
-_KINDS = {bool:'True or False', int:'a whole number', float:'a finite number', str:'a text'}
+# %% ../nbs/tools/settings.ipynb #23ce241c
+_TYPES = {bool:'True or False', int:'a whole number', float:'a finite number', str:'a text'}
+_CHOICES = dict(mode=('lora','qlora','full','decoder'), dtype=('auto','bf16','fp16','fp32'),
+                optimizer=('adamw','adamw8bit'), schedule=('cosine','constant'))
+_RANGES = {
+    'at least 1': (lambda v: v >= 1, 'r max_rows max_bytes most_repeats batches_per_step '
+                                     'prompt_frames valid_every save_every keep_last patience'),
+    'at least 0': (lambda v: v >= 0, 'epochs steps weight_decay first_codebook samples_every '
+                                     'workers'),
+    'more than 0': (lambda v: v > 0, 'alpha lr max_grad_norm'),
+    'more than 1': (lambda v: v > 1, 'spike'),
+    '0 to 1': (lambda v: 0 <= v <= 1, 'balance lr_end warmup uncond_p corrupt prompt_p'),
+    '0 to less than 1': (lambda v: 0 <= v < 1, 'dropout')}
 
-def _check_type(part, name:str, kind:type):
-    "Refuse a value of another type; an integer becomes a number, a path its text."
-    got = getattr(part, name)
-    if kind is float and type(got) is int: got = float(got)
-    if kind is str and isinstance(got, os.PathLike): got = os.fspath(got)
-    if type(got) is not kind or kind is float and not math.isfinite(got):
-        raise ValueError(f'{name} is {got!r}: expected {_KINDS[kind]}')
-    object.__setattr__(part, name, got)
-
-# %% ../nbs/tools/settings.ipynb #e0c1d765
-def _one_of(*names): return (lambda v: v in names), f'one of {", ".join(names)}'
-
-_COUNT = (lambda v: v >= 1), 'at least 1'
-_NOT_NEGATIVE = (lambda v: v >= 0), 'at least 0'
-_POSITIVE = (lambda v: v > 0), 'more than 0'
-_SHARE = (lambda v: 0 <= v <= 1), '0 to 1'
-
-_RANGES = dict(
-    r=_COUNT, alpha=_POSITIVE, dropout=((lambda v: 0 <= v < 1), '0 to less than 1'),
-    max_rows=_COUNT, max_bytes=_COUNT, balance=_SHARE, most_repeats=_COUNT,
-    mode=_one_of('lora', 'qlora', 'full', 'decoder'), dtype=_one_of('auto', 'bf16', 'fp16', 'fp32'),
-    optimizer=_one_of('adamw', 'adamw8bit'), schedule=_one_of('cosine', 'constant'),
-    epochs=_NOT_NEGATIVE, steps=_NOT_NEGATIVE, batches_per_step=_COUNT, lr=_POSITIVE, lr_end=_SHARE, warmup=_SHARE,
-    weight_decay=_NOT_NEGATIVE, max_grad_norm=_POSITIVE, uncond_p=_SHARE, corrupt=_SHARE, prompt_p=_SHARE,
-    prompt_frames=_COUNT, first_codebook=_NOT_NEGATIVE,
-    valid_every=_COUNT, save_every=_COUNT, keep_last=_COUNT, samples_every=_NOT_NEGATIVE, patience=_COUNT,
-    spike=((lambda v: v > 1), 'more than 1'), workers=_NOT_NEGATIVE)
-
+# %% ../nbs/tools/settings.ipynb #17ba8c9c
 class _Part:
     "Settings that check themselves."
     def __post_init__(self):
         for f in fields(self):
-            _check_type(self, f.name, f.type)
-            fits,expected = _RANGES.get(f.name, ((lambda v: True), ''))
-            if not fits(getattr(self, f.name)):
-                raise ValueError(f'{f.name} is {getattr(self, f.name)!r}: expected {expected}')
+            got = getattr(self, f.name)
+            if f.type is float and type(got) is int: got = float(got)
+            if f.type is str and isinstance(got, os.PathLike): got = os.fspath(got)
+            if expected := self._missed(f.name, f.type, got):
+                raise ValueError(f'{f.name} is {got!r}: expected {expected}')
+            object.__setattr__(self, f.name, got)
 
-# %% ../nbs/tools/settings.ipynb #107d6789
+    def _missed(self, name, kind, got): # what was expected, where it is not met
+        if type(got) is not kind or kind is float and not math.isfinite(got): return _TYPES[kind]
+        if got not in _CHOICES.get(name, (got,)): return f'one of {", ".join(_CHOICES[name])}'
+        for expected,(fits,names) in _RANGES.items():
+            if name in names.split() and not fits(got): return expected
+
+# %% ../nbs/tools/settings.ipynb #21584c19
 @dataclass(frozen=True)
 class Adapter(_Part):
     "The adapter beside the kernels, as `add_lora` takes it."
     r:int=16 # rank of the adapter, at least 1
     alpha:float=32. # the adapter's output is scaled by alpha/r
     dropout:float=0. # of the adapter's input, 0 to less than 1
-    targets:str='all' # kernels that get an adapter: `all`, `attention`, `decoder`, or a regular expression of names
+    targets:str='all' # kernels with an adapter: `all`, `attention`, `decoder`, or a pattern
     use_rslora:bool=False # scale the adapter by alpha/sqrt(r), for high ranks
     use_dora:bool=False # train the length of each column of a kernel beside the adapter
-    modules_to_save:str='' # trained whole beside the adapter: `embeddings`, `head` or `embeddings,head`
+    modules_to_save:str='' # trained whole beside it: `embeddings`, `head` or `embeddings,head`
 
-# %% ../nbs/tools/settings.ipynb #33da99fb
+# %% ../nbs/tools/settings.ipynb #b698d591
 @dataclass(frozen=True)
 class Data(_Part):
     "The clips, and how they are put into batches."
@@ -76,14 +68,14 @@ class Data(_Part):
     max_rows:int=8192 # audio rows of a batch, padding included; 86 rows are a second
     max_bytes:int=8192 # script bytes of a batch, padding included
     balance:float=0. # how much more often clips with rare tags are drawn, 0 to 1
-    most_repeats:float=4. # largest number of times that a clip is drawn in an epoch, where `balance` is on
+    most_repeats:float=4. # most times that a clip is drawn in an epoch, where `balance` is on
 
-# %% ../nbs/tools/settings.ipynb #2e64cc8d
+# %% ../nbs/tools/settings.ipynb #5b6518c9
 @dataclass(frozen=True)
 class Recipe(_Part):
     "What trains, for how long, and how."
-    model:str='nari-labs/Dia-1.6B-0626' # hub id or folder of the base weights, `tiny`, `random:tiny` or `random:full`
-    mode:str='lora' # what trains: `lora`, `qlora` (beside 4-bit weights), `full`, or `decoder` (encoder frozen)
+    model:str='nari-labs/Dia-1.6B-0626' # hub id, folder, `tiny`, `random:tiny` or `random:full`
+    mode:str='lora' # `lora`, `qlora` (4-bit base), `full`, `decoder` (encoder frozen)
     epochs:float=3. # passes over the training clips
     steps:int=0 # optimizer steps; 0 takes as many as `epochs` need
     batches_per_step:int=1 # batches whose gradients make one step, over all processes
@@ -95,46 +87,49 @@ class Recipe(_Part):
     weight_decay:float=.01 # of matrices; never of norms and embeddings
     max_grad_norm:float=1. # largest norm of the gradient
     uncond_p:float=.1 # chance of a clip to lose its script, for guidance, 0 to 1
-    corrupt:float=0. # largest share of a clip's input codes replaced by random ones; .1 to .2 helps where data is scarce
+    corrupt:float=0. # largest share of wrong codes in a clip; .1 to .2 helps where data is scarce
     prompt_p:float=0. # chance of a clip to begin with a prompt that is given and not scored, 0 to 1
     prompt_frames:int=258 # longest such prompt, never more than half a clip; 86 frames are a second
     first_codebook:float=4. # weight of codebook 0 in the loss; the others weigh 1
-    dtype:str='auto' # `bf16`, `fp16`, `fp32`; auto: bf16 where the GPU has it, else fp16, and fp32 on a CPU
+    dtype:str='auto' # `bf16`, `fp16`, `fp32`; auto: bf16 or fp16, as the GPU has it, fp32 on a CPU
     recompute:bool=False # gradient checkpointing: less memory, a third more time
     compile:bool=False # torch.compile of each layer: slow first steps, faster ones after
-    best_by:str='loss' # measure of the best validation: `loss`, `tagged`, `untagged`, `eos_accuracy`, or one of tags
+    best_by:str='loss' # `loss`, `tagged`, `untagged`, `eos_accuracy`, or a measure of tags
     seed:int=42 # decides all that is random
 
     def __post_init__(self):
         super().__post_init__()
-        if not (self.steps or self.epochs): raise ValueError('got neither steps nor epochs: expected one above 0')
+        if not (self.steps or self.epochs):
+            raise ValueError('got neither steps nor epochs: expected one above 0')
 
-# %% ../nbs/tools/settings.ipynb #986d0b87
+# %% ../nbs/tools/settings.ipynb #557c5fca
 @dataclass(frozen=True)
 class Run(_Part):
     "Where a run is written, how often, and what is watched."
     out:str='runs/lora' # folder of the run
-    valid_every:int=100 # steps between validations; there is one before the first step and one at the end
+    valid_every:int=100 # steps between validations; one more at the beginning and at the end
     save_every:int=100 # steps between checkpoints
     keep_last:int=2 # checkpoints to keep
     samples_every:int=500 # steps between spoken samples, where there is a voice; 0 for none
     sample_scripts:str='' # text file with a script to speak on each line; default four of our own
     patience:int=10 # steps in a row with a loss that is not finite before the run stops
-    spike:float=1.5 # a loss this many times the median of the last 50 is written down with its clips
-    tracker:str='' # where to log beside the run folder: `tensorboard`, `wandb`, or another that accelerate knows
+    spike:float=1.5 # a loss so many times the median of the last 50 is noted with its clips
+    tracker:str='' # also log to `tensorboard`, `wandb`, or another that accelerate knows
     workers:int=2 # processes that make batches beside a GPU; a CPU has none to spare
 
-# %% ../nbs/tools/settings.ipynb #b344c191
-_OLD_NAMES = dict(rank='r', rslora='use_rslora', dora='use_dora', whole='modules_to_save', clip='max_grad_norm')
+# %% ../nbs/tools/settings.ipynb #5ed4214a
+_OLD_NAMES = dict(rank='r', rslora='use_rslora', dora='use_dora', whole='modules_to_save',
+                  clip='max_grad_norm')
 
 def _refuse_unknown(names, known):
     "Raise `ValueError` for the first name that is no setting, and say which was meant."
     for name in names:
         if name in known: continue
         near = [_OLD_NAMES[name]] if name in _OLD_NAMES else get_close_matches(name, known, 1)
-        raise ValueError(f'got an unknown setting {name}: expected ' + (near[0] if near else 'one that dia train --help lists'))
+        meant = near[0] if near else 'one that dia train --help lists'
+        raise ValueError(f'got an unknown setting {name}: expected {meant}')
 
-# %% ../nbs/tools/settings.ipynb #068ec749
+# %% ../nbs/tools/settings.ipynb #9e22dbb5
 @dataclass(frozen=True)
 class TrainConfig:
     "Everything that decides a run; saved beside it."
@@ -146,13 +141,15 @@ class TrainConfig:
     def __post_init__(self):
         for f in fields(self):
             got = getattr(self, f.name)
-            if type(got) is not f.type: raise ValueError(f'{f.name} is {got!r}: expected a part, {f.type.__name__}(...)')
+            if type(got) is not f.type:
+                raise ValueError(f'{f.name} is {got!r}: expected a part, {f.type.__name__}(...)')
         whole,mode = self.adapter.modules_to_save,self.recipe.mode
         if whole and 'lora' not in mode:
-            raise ValueError(f'modules_to_save is {whole!r} and mode {mode}: expected mode lora or qlora with it')
+            raise ValueError(f'modules_to_save is {whole!r} and mode {mode}: '
+                             'expected mode lora or qlora with it')
 
     @classmethod
-    def flat(cls, **names) -> 'TrainConfig': # `ValueError` in one line for what is unknown or out of range
+    def flat(cls, **names) -> 'TrainConfig': # `ValueError` for what is unknown or out of range
         "Settings by the names that they have in the shell; the others keep their defaults."
         return cls().change(**names)
 
@@ -165,10 +162,11 @@ class TrainConfig:
         "All settings by the names that they have in the shell."
         return dict(**vars(self.adapter), **vars(self.data), **vars(self.recipe), **vars(self.run))
 
-def _with(part, names): return replace(part, **{f.name: names[f.name] for f in fields(part) if f.name in names})
+def _with(part, names):
+    return replace(part, **{f.name: names[f.name] for f in fields(part) if f.name in names})
 
-# %% ../nbs/tools/settings.ipynb #43d100c9
-_RECORD = ('generation','versions','clips') # what the `config.json` of a run tells beside its settings
+# %% ../nbs/tools/settings.ipynb #dd6f89d6
+_RECORD = ('generation','versions','clips') # what a run's `config.json` tells beside settings
 
 def read_settings(
     file:str|Path, # JSON: the `config.json` of a run, of version 0.1 too, or a few flat settings

@@ -31,8 +31,9 @@ from .model import Dia, DiaConfig
 from .progress import progress_bar
 from .report import live_losses, read_metrics, training_report, write_sounds
 from .settings import Run, TrainConfig, read_settings
-from .steps import (StepResult, advise_on_memory, compute_dtype, count_steps, make_optimizer, make_scaler,
-                             need_bitsandbytes, new_accelerator, prepare_model, trained_weights, training_steps, validate)
+from .steps import (StepResult, advise_on_memory, compute_dtype, count_steps,
+                             make_optimizer, make_scaler, need_bitsandbytes, new_accelerator,
+                             prepare_model, trained_weights, training_steps, validate)
 from .tags import encode_text, read_scripts
 
 import torch
@@ -50,12 +51,11 @@ def leave_out(
     config:DiaConfig,
 ) -> tuple[list[Example],dict[str,str]]: # those that fit, and a reason for each id that does not
     "Part examples that a model can take from those that it cannot."
-    reasons,most = {},config.encoder.max_position_embeddings
-    for o in examples:
-        if not 0 < len(o.text) <= most:
-            reasons[o.id] = f'script of {len(o.text)} bytes, expected 1 to {most}'
-        elif not 0 < o.frames <= config.max_frames:
-            reasons[o.id] = f'{o.frames} frames, expected 1 to {config.max_frames}'
+    most,longest,reasons = config.encoder.max_position_embeddings,config.max_frames,{}
+    for e in examples:
+        S,N = len(e.text),e.frames
+        if not 0 < S <= most: reasons[e.id] = f'script of {S} bytes, expected 1 to {most}'
+        elif not 0 < N <= longest: reasons[e.id] = f'{N} frames, expected 1 to {longest}'
     return [o for o in examples if o.id not in reasons],reasons
 
 # %% ../nbs/11_train.ipynb #c5ed6cfa
@@ -66,9 +66,12 @@ def find_codes(
     "The code cache that belongs to a processed folder."
     if codes: return Path(codes)
     found = sorted(o.parent for o in Path(data).glob('codes-*/index.json'))
-    if not found: raise FileNotFoundError(f'{data} holds no finished code cache: run dia_encode --data {data} first')
+    if not found:
+        raise FileNotFoundError(f'{data} holds no finished code cache: '
+                                f'run dia_encode --data {data} first')
+    names = ', '.join(o.name for o in found)
     if len(found) > 1:
-        raise ValueError(f'{data} holds {len(found)} code caches ({", ".join(o.name for o in found)}): name one with codes')
+        raise ValueError(f'{data} holds {len(found)} code caches ({names}): name one with codes')
     return found[0]
 
 # %% ../nbs/11_train.ipynb #0601a978
@@ -76,13 +79,15 @@ def _names(splits): return {o.strip() for o in splits.split(',')}
 
 def _clips_of(data, splits):
     "The clips of some splits; `ValueError` where there is no such split."
-    clips = read_processed(data)
+    clips,names = read_processed(data),_names(splits)
     have = {o.split for o in clips}
-    if missing := _names(splits) - have:
-        raise ValueError(f'{data} has no split {", ".join(sorted(missing))}, it has {", ".join(sorted(have))}: name one '
-                         'of these with --train_splits or --valid_split, or let dia preprocess --split_by speaker make them')
-    return [o for o in clips if o.split in _names(splits)]
+    if missing := names - have:
+        raise ValueError(f'{data} has no split {", ".join(sorted(missing))}, it has '
+                         f'{", ".join(sorted(have))}: name one of these with --train_splits or '
+                         '--valid_split, or let dia preprocess --split_by speaker make them')
+    return [o for o in clips if o.split in names]
 
+# %% ../nbs/11_train.ipynb #871539f9
 def read_examples(
     data:str|Path, # folder written by `preprocess`
     codes:str|Path, # code cache, or '' for the only one inside `data`
@@ -91,30 +96,38 @@ def read_examples(
 ) -> list[Example]: # those that fit; how many do not is said on stderr
     "The clips of some splits, with their codes."
     cache = read_codes(find_codes(data, codes))
-    have,want = (cache.codec['codebooks'], cache.codec['codebook_size']),(config.codebooks, config.eos_token_id)
-    if have != want:
-        raise ValueError(f'{cache.path} holds {have[0]} codebooks of {have[1]} codes, the model wants {want[0]} of '
-                         f'{want[1]}: encode with the codec that the model was trained with')
-    found = [Example(o.id, encode_text(o.text), tuple(o.tags), cache.frames[o.id], partial(cache.__getitem__, o.id))
-             for o in _clips_of(data, splits) if o.id in cache]
+    have = f'{cache.codec["codebooks"]} codebooks of {cache.codec["codebook_size"]} codes'
+    if have != (want := f'{config.codebooks} codebooks of {config.eos_token_id} codes'):
+        raise ValueError(f'{cache.path} holds {have}, the model wants {want}: '
+                         'encode with the codec that the model was trained with')
+    found = []
+    for clip in _clips_of(data, splits):
+        if clip.id not in cache: continue
+        text,read = encode_text(clip.text),partial(cache.__getitem__, clip.id)
+        found.append(Example(clip.id, text, tuple(clip.tags), cache.frames[clip.id], read))
     kept,reasons = leave_out(found, config)
     for id,why in [*reasons.items()][:1]:
-        print(f'{len(reasons)} of {len(found)} clips of {splits} do not fit and are left out, such as {id} ({why})',
-              file=sys.stderr)
+        print(f'{len(reasons)} of {len(found)} clips of {splits} do not fit and are left out, '
+              f'such as {id} ({why})', file=sys.stderr)
     return kept
 
 # %% ../nbs/11_train.ipynb #f1338fec
 def _digest(path:Path) -> str: return hashlib.sha256(path.read_bytes()).hexdigest()
 
-def _moments(model, optimizer) -> dict[str,Tensor]: # copies, since 8-bit moments share tables; numbers as int64
-    names = {id(p):n for n,p in trained_weights(model).items()}
-    copy = lambda v: v.detach().to('cpu', copy=True).contiguous() if isinstance(v, Tensor) else torch.tensor(v)
-    return {f'{names[id(p)]}|{k}':copy(v) for p,state in optimizer.state.items() for k,v in state.items()}
+def _moments(model, optimizer) -> dict[str,Tensor]: # by name of the weight and of the number
+    "Copies, since 8-bit moments share tables; plain numbers as int64."
+    names,found = {id(p):n for n,p in trained_weights(model).items()},{}
+    for p,state in optimizer.state.items():
+        for k,v in state.items():
+            copied = torch.as_tensor(v).detach().to('cpu', copy=True).contiguous()
+            found[f'{names[id(p)]}|{k}'] = copied
+    return found
 
 def _checkpoints(folder) -> list[Path]: # latest first
     points = [o for o in Path(folder).glob('checkpoint-*') if o.name[11:].isdigit()]
     return sorted(points, key=lambda o: -int(o.name[11:]))
 
+# %% ../nbs/11_train.ipynb #bfbb9bb9
 def save_checkpoint(
     folder:str|Path, # of the run
     model:nn.Module, optimizer,
@@ -123,18 +136,19 @@ def save_checkpoint(
     scaler:GradScaler|None=None, # of fp16
 ) -> Path:
     "Write `checkpoint-{step}` whole."
-    folder = Path(folder)
-    with atomic_path(folder/f'checkpoint-{step}', folder=True) as tmp:
-        save_file({k:v.detach().contiguous() for k,v in trained_weights(model).items()}, tmp/'weights.safetensors')
+    point,weights = Path(folder)/f'checkpoint-{step}',trained_weights(model)
+    with atomic_path(point, folder=True) as tmp:
+        save_file({k:v.detach().contiguous() for k,v in weights.items()}, tmp/'weights.safetensors')
         save_file(_moments(model, optimizer), tmp/'optimizer.safetensors')
         state = dict(step=step, scaler=scaler.state_dict() if scaler else {},
                      sha256={o.name:_digest(o) for o in tmp.glob('*.safetensors')})
         (tmp/'state.json').write_text(json.dumps(state))
     for old in _checkpoints(folder)[keep:]: shutil.rmtree(old)
-    return folder/f'checkpoint-{step}'
+    return point
 
 # %% ../nbs/11_train.ipynb #09b17f2c
-def _read_checkpoint(point): # -> state, weights, moments; raises ValueError where a file is not as it was written
+def _read_checkpoint(point):
+    "State, weights and moments; `ValueError` where a file is not as it was written."
     try: state = json.loads((point/'state.json').read_text())
     except (OSError,ValueError): state = {}
     if not {'step','sha256'} <= set(state): raise ValueError('state.json is not whole')
@@ -175,12 +189,12 @@ def load_checkpoint(
     return 0
 
 # %% ../nbs/11_train.ipynb #a5dc82ff
-FALLS = ('loss','tagged','untagged','false_events','wer','cer') # what is better when it is less
+FALLS = ('loss','tagged','untagged','false_events','wer','cer') # better when it is less
 
 def is_better(
     new:dict, # a validation
     old:dict|None, # the best so far
-    by:str, # key of both; what `FALLS` names, or a name with a minus in front, should fall, others rise
+    by:str, # key of both; what `FALLS` names, or a minus in front, should fall, others rise
 ) -> bool:
     "Is `new` better than `old`? What is missing or not finite is never better."
     key,falls = by.removeprefix('-'),by.startswith('-') or by in FALLS
@@ -207,7 +221,8 @@ class Journal:
         self.file,self.run,self.acc = Path(cfg.run.out)/'metrics.jsonl',cfg.run,acc
         known = read_metrics(self.file) if self.file.exists() else []
         self.rows = [r for r in known if r['step'] <= start]
-        with atomic_path(self.file) as tmp: tmp.write_text(''.join(json.dumps(r)+'\n' for r in self.rows))
+        kept = ''.join(json.dumps(r)+'\n' for r in self.rows)
+        with atomic_path(self.file) as tmp: tmp.write_text(kept)
         self.bar = progress_bar(total, 'training', 'step', start, not progress)
         self.draw = live_losses() if progress else None
         if self.run.tracker: acc.init_trackers('dia_nvtts', cfg.to_flat())
@@ -235,24 +250,25 @@ def write(self:Journal, row:dict):
     self.rows.append(row)
     with open(self.file, 'a') as f: f.write(json.dumps(row)+'\n')
     if self.run.tracker:
-        numbers = {f'{row["kind"]}/{k}':v for k,v in row.items() if isinstance(v, (int,float)) and k!='step'}
-        self.acc.log(numbers, step=row['step'])
+        numbers = {k:v for k,v in row.items() if isinstance(v, (int,float)) and k!='step'}
+        self.acc.log({f'{row["kind"]}/{k}':v for k,v in numbers.items()}, step=row['step'])
     if self.draw: self.draw(self.rows)
 
 # %% ../nbs/11_train.ipynb #2206dc13
 @patch
-def write_step(self:Journal, o:StepResult):
+def write_step(self:Journal, taken:StepResult):
     "A step has been taken."
     now = time.perf_counter()
-    speed,self.began = o.rows/(now-self.began),now
-    row = {k:v for k,v in asdict(o).items() if k!='clips'}
+    speed,self.began = taken.rows/(now-self.began),now
+    row = {k:v for k,v in asdict(taken).items() if k!='clips'}
     before = [r['loss'] for r in self.of('train')[-50:] if r['loss'] is not None]
-    spike = is_spike(o.loss, before, self.run.spike)
-    if spike or o.skipped: row |= dict(spike=spike, clips=o.clips)
+    spike = is_spike(taken.loss, before, self.run.spike)
+    if spike or taken.skipped: row |= dict(spike=spike, clips=taken.clips)
     self.write(dict(kind='train', **row, rows_per_s=round(speed,1)))
-    self.bar.set_postfix(dict(loss=f'{o.loss:.3f}', rows_s=f'{speed:.0f}', # what matters most comes first
-                              GB=f'{peak_memory(self.acc.device):.1f}', pad=f'{o.padding:.0%}', lr=f'{o.lr:.1e}'),
-                         refresh=False)
+    shown = dict(loss=f'{taken.loss:.3f}', rows_s=f'{speed:.0f}', # what matters most comes first
+                 GB=f'{peak_memory(self.acc.device):.1f}', pad=f'{taken.padding:.0%}',
+                 lr=f'{taken.lr:.1e}')
+    self.bar.set_postfix(shown, refresh=False)
     self.bar.update()
 
 # %% ../nbs/11_train.ipynb #8a44b109
@@ -262,15 +278,17 @@ def peak_memory(
     "Most memory used so far: of the GPU where there is one, else of this process."
     if device.type == 'cuda': return torch.cuda.max_memory_allocated(device)/1e9
     import resource                                       # not there on Windows
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*(1 if sys.platform == 'darwin' else 1024)/1e9
+    unit = 1 if sys.platform == 'darwin' else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss*unit/1e9
 
 # %% ../nbs/11_train.ipynb #cc1d5864
-SAMPLE_SCRIPTS = ('[S1] Well, (laughs) that went fine.', '[S1] (coughs) Excuse me. Where were we?',
-                  '[S1] Let me think. (breaths) All right, tell me more.', '[S1] She left early this morning.')
+SAMPLE_SCRIPTS = (
+    '[S1] Well, (laughs) that went fine.', '[S1] (coughs) Excuse me. Where were we?',
+    '[S1] Let me think. (breaths) All right, tell me more.', '[S1] She left early this morning.')
 
 def _sample_scripts(file): # a text file, or '' for four of our own
     scripts = read_scripts(file) if file else list(SAMPLE_SCRIPTS)
-    for o in scripts: encode_text(o)                # one that is too long is refused now, not after an hour
+    for o in scripts: encode_text(o)    # one that is too long is refused now, not after an hour
     return scripts
 
 @dataclass
@@ -290,7 +308,7 @@ class Watch:
 def write_samples(self:Watch, step:int):
     "Let the model speak, as sounds, spectrograms and scripts in `samples/step-{step}`."
     out,was = Path(self.cfg.run.out)/'samples'/f'step-{step}',self.model.training
-    if out.exists(): return                                          # the run goes on and has spoken here
+    if out.exists(): return                              # the run goes on and has spoken here
     self.model.eval()
     with torch.no_grad(): sounds = self.speak(self.model, self.scripts)
     self.model.train(was)
@@ -301,14 +319,16 @@ def write_samples(self:Watch, step:int):
 def measure(self:Watch, step:int):
     "Validate, write it down, and keep the weights if they are the best so far."
     known,folder = self.journal.of('valid'),Path(self.cfg.run.out)
-    if any(r['step']==step for r in known): return                   # the run goes on and has been measured here
-    row = dict(kind='valid', step=step, **validate(self.model, self.held_out, self.cfg.data.max_rows))
+    if any(r['step']==step for r in known): return       # the run goes on and was measured here
+    found = validate(self.model, self.held_out, self.cfg.data.max_rows)
+    row = dict(kind='valid', step=step, **found)
     if self.on_valid: row |= self.on_valid(self.model, folder, step) or {}
     best = [r for r in known if r.get('best')]
     row['best'] = is_better(row, best[-1] if best else None, self.cfg.recipe.best_by)
     if row['best']: save_weights(self.model, folder/'best')
     self.journal.write(row)
 
+# %% ../nbs/11_train.ipynb #8607ce4f
 def save_weights(model:nn.Module, folder:str|Path):
     "Write the adapter, or the whole model where it is the model that trains."
     if isinstance(model, PeftModel): save_adapter(model, folder)
@@ -324,14 +344,15 @@ def look(self:Watch, step:int):
         if self.scripts and due(run.samples_every): self.write_samples(step)
         if self.held_out and due(run.valid_every): self.measure(step)
 
+# %% ../nbs/11_train.ipynb #9a2b6a1c
 @patch
-def after(self:Watch, o:StepResult, optimizer, scaler):
+def after(self:Watch, taken:StepResult, optimizer, scaler):
     "Write a step down; save a checkpoint and look, where it is time."
-    run = self.cfg.run
-    self.journal.write_step(o)
-    if o.step % run.save_every == 0 or o.step == self.total:
-        save_checkpoint(run.out, self.model, optimizer, o.step, run.keep_last, scaler)
-    self.look(o.step)
+    run,step = self.cfg.run,taken.step
+    self.journal.write_step(taken)
+    if step % run.save_every == 0 or step == self.total:
+        save_checkpoint(run.out, self.model, optimizer, step, run.keep_last, scaler)
+    self.look(step)
     self.journal.began = time.perf_counter()
 
 # %% ../nbs/11_train.ipynb #67b98e38
@@ -342,30 +363,32 @@ def check_installed(mode:str, optimizer:str, tracker:str=''):
     have = sorted(o.value for o in get_available_trackers())
     if not tracker or tracker in have: return
     if tracker not in LOGGER_TYPE_TO_CLASS:
-        raise ValueError(f'tracker is {tracker!r}: expected one of {", ".join(sorted(LOGGER_TYPE_TO_CLASS))}')
+        known = ', '.join(sorted(LOGGER_TYPE_TO_CLASS))
+        raise ValueError(f'tracker is {tracker!r}: expected one of {known}')
     raise ValueError(f'tracker {tracker} is not installed: pip install {tracker}; '
                      f'installed: {", ".join(have) or "none"}')
 
 # %% ../nbs/11_train.ipynb #b4a630f8
-def _versions() -> dict: # of what a run depends on
-    return {o:version(o) for o in ('dia_nvtts','torch','transformers','peft','accelerate','datasets')}
-
 def _refuse_another(folder, cfg):
     "Raise `ValueError` where a folder holds a run of other settings."
     if not (folder/'config.json').exists(): return
-    old,free = read_settings(folder/'config.json').to_flat(),{o.name for o in fields(Run)}
-    other = [f'{k} was {old[k]!r} and is {v!r}' for k,v in cfg.to_flat().items() if k not in free and v != old[k]]
+    old,new = read_settings(folder/'config.json').to_flat(),cfg.to_flat()
+    for f in fields(Run): new.pop(f.name)
+    other = [f'{k} was {old[k]!r} and is {v!r}' for k,v in new.items() if v != old[k]]
     if other:
         raise ValueError(f'{folder} holds a run of another configuration ({", ".join(other)}): '
                          'give its own settings or another --out')
 
 def _open_folder(cfg, generation, clips, overwrite, resume):
-    "Make the run's folder ready and write its settings."
+    "Make the run's folder ready and write its settings, and the versions of what it depends on."
     folder = Path(cfg.run.out)
     if resume: _refuse_another(folder, cfg)
     claim_output(folder, overwrite, resume)
-    for o in folder.glob('.*.tmp*'): shutil.rmtree(o) if o.is_dir() else o.unlink()       # what a killed process left
-    record = dict(cfg.to_flat(), generation=generation, versions=_versions(), clips=clips)
+    for left in folder.glob('.*.tmp*'):                                # by a killed process
+        shutil.rmtree(left) if left.is_dir() else left.unlink()
+    packages = 'dia_nvtts','torch','transformers','peft','accelerate','datasets'
+    record = dict(cfg.to_flat(), generation=generation, versions={o:version(o) for o in packages},
+                  clips=clips)
     with atomic_path(folder/'config.json') as tmp: tmp.write_text(json.dumps(record, indent=1))
 
 # %% ../nbs/11_train.ipynb #9fb8707a
@@ -380,84 +403,82 @@ class RunResult:
     best:dict|None # validation of the weights in `best/`
     weights:Path # `adapter/` or `model/`, as they were at the end
 
-def _result(cfg, total, journal): # `journal` is None in other processes than the main one
-    "What came of a run."
+# %% ../nbs/11_train.ipynb #29a2670f
+def _finish(model, cfg, total, journal): # `journal` is None in other processes than the main one
+    "Save the weights, write the report, and say what came of it."
     folder = Path(cfg.run.out)
     weights = folder/('adapter' if 'lora' in cfg.recipe.mode else 'model')
     if not journal: return RunResult(folder, total, None, None, 0, None, weights)
+    journal.close()
+    save_weights(model, weights)
+    training_report(folder)
     without_kind = lambda row: {k:v for k,v in row.items() if k!='kind'}
-    valid = [without_kind(r) for r in journal.of('valid')]
-    first,last = (valid[0],valid[-1]) if valid else (None,None)
-    best = [r for r in valid if r.get('best')]
+    valid = [without_kind(r) for r in journal.of('valid')] or [None]
+    best = [r for r in valid if r and r.get('best')] or [None]
     skipped = sum(r['skipped'] for r in journal.of('train'))
-    return RunResult(folder, total, first, last, skipped, best[-1] if best else None, weights)
+    return RunResult(folder, total, valid[0], valid[-1], skipped, best[-1], weights)
 
 # %% ../nbs/11_train.ipynb #1e7cce14
-def _make_all(base, cfg, device): # -> model, optimizer, scaler
-    "What learns and what moves it."
+def _make_all(base, cfg, device):
+    "What learns and what moves it: model, optimizer, scaler."
     recipe = cfg.recipe
-    torch.manual_seed(recipe.seed)                                   # adapters start from random numbers
+    torch.manual_seed(recipe.seed)                       # adapters start from random numbers
     with advise_on_memory(cfg.data.max_rows, recipe.mode, recipe.recompute):
-        model = prepare_model(base.to(device), recipe.mode, cfg.adapter, recipe.recompute, recipe.compile)
+        base = base.to(device)
+        model = prepare_model(base, recipe.mode, cfg.adapter, recipe.recompute, recipe.compile)
     optimizer = make_optimizer(model, recipe.lr, recipe.weight_decay, recipe.optimizer)
     return model, optimizer, make_scaler(compute_dtype(recipe.dtype, device), device)
 
 # %% ../nbs/11_train.ipynb #8b99d033
 def fit(
     base:Dia, # weights in the compute dtype
-    examples:list[Example],
-    held_out:list[Example]|None, # for validation
+    examples:list[Example], held_out:list[Example]|None, # to train on, and for validation
     cfg:TrainConfig,
     overwrite:bool=False, # start over in a folder that is not empty
     resume:bool=False, # go on after the last whole checkpoint
-    on_valid:Callable|None=None, # (model, folder, step) -> None or more numbers for the validation, as a dictionary
+    on_valid:Callable|None=None, # (model, folder, step) -> None or a dictionary of more numbers
     progress:bool=True, # show a progress bar
     speak:Callable|None=None, # (model, scripts) -> [(wave, sample rate)], to hear samples
 ) -> RunResult:
     "Train on examples that are at hand; writes everything into `cfg.run.out`."
     if not examples: raise ValueError('got no training clip: check the splits and the code cache')
-    recipe,run = cfg.recipe,cfg.run
-    check_installed(recipe.mode, recipe.optimizer, run.tracker)
+    run = cfg.run
+    check_installed(cfg.recipe.mode, cfg.recipe.optimizer, run.tracker)
     scripts = _sample_scripts(run.sample_scripts) if speak and run.samples_every else []
     acc,total = new_accelerator(run.tracker, run.out),count_steps(examples, base.config, cfg)
-    if acc.is_main_process: _open_folder(cfg, base.config.generation, len(examples), overwrite, resume)
+    main,lost = acc.is_main_process,0                                 # `lost`: steps in a row
+    if main: _open_folder(cfg, base.config.generation, len(examples), overwrite, resume)
     acc.wait_for_everyone()
     model,optimizer,scaler = _make_all(base, cfg, acc.device)
     start = load_checkpoint(run.out, model, optimizer, acc.print, scaler) if resume else 0
-    journal = Journal(cfg, acc, start, total, progress) if acc.is_main_process else None
+    journal = Journal(cfg, acc, start, total, progress) if main else None
     watch = Watch(model, journal, cfg, total, held_out, on_valid, speak, scripts)
-    if journal: watch.look(start)
-    lost = 0                                                         # steps in a row
-    for o in training_steps(model, examples, cfg, optimizer, acc, start, scaler):
-        lost = lost+1 if o.skipped else 0
-        if journal: watch.after(o, optimizer, scaler)
+    if main: watch.look(start)
+    for taken in training_steps(model, examples, cfg, optimizer, acc, start, scaler):
+        if main: watch.after(taken, optimizer, scaler)
+        lost = lost+1 if taken.skipped else 0
         if lost >= run.patience:
-            raise ValueError(f'loss or gradient was not finite {lost} steps in a row, last on clips '
-                             f'{", ".join(o.clips[:8])}: lower lr')
+            raise ValueError(f'loss or gradient was not finite {lost} steps in a row, '
+                             f'last on clips {", ".join(taken.clips[:8])}: lower lr')
         acc.wait_for_everyone()
-    result = _result(cfg, total, journal)
-    if journal:
-        journal.close()
-        save_weights(model, result.weights)
-        training_report(run.out)
-    return result
+    return _finish(model, cfg, total, journal)
 
 # %% ../nbs/11_train.ipynb #33a3ec40
 def train(
     cfg:TrainConfig,
     overwrite:bool=False, # start over in a folder that is not empty
     resume:bool=False, # go on after the last whole checkpoint
-    on_valid:Callable|None=None, # (model, folder, step) -> None or more numbers for the validation, as a dictionary
-    progress:bool=True, # show a progress bar
-    speak:Callable|None=None, # (model, scripts) -> [(wave, sample rate)], to hear samples
+    **kwargs # `on_valid`, `progress` and `speak`, as for `fit`
 ) -> RunResult:
     "Train as `cfg` says, from the files that it names."
     recipe,data = cfg.recipe,cfg.data
     check_installed(recipe.mode, recipe.optimizer, cfg.run.tracker)
     if both := _names(data.train_splits) & _names(data.valid_split):
-        print(f'warning: {", ".join(sorted(both))} is trained on and held out, so validation only tells what is known by '
-              'heart: name another --valid_split, or make one with dia preprocess --split_by speaker', file=sys.stderr)
-    config = read_config(recipe.model)
-    examples,held_out = (read_examples(data.data, data.codes, config, o) for o in (data.train_splits, data.valid_split))
-    base = load_dia(recipe.model, dtype=compute_dtype(recipe.dtype, new_accelerator().device))
-    return fit(base, examples, held_out, cfg, overwrite, resume, on_valid, progress, speak)
+        print(f'warning: {", ".join(sorted(both))} is trained on and held out, so validation only '
+              'tells what is known by heart: name another --valid_split, or make one with '
+              'dia preprocess --split_by speaker', file=sys.stderr)
+    config,splits = read_config(recipe.model),(data.train_splits, data.valid_split)
+    examples,held_out = (read_examples(data.data, data.codes, config, o) for o in splits)
+    dtype = compute_dtype(recipe.dtype, new_accelerator().device)
+    base = load_dia(recipe.model, dtype=dtype)
+    return fit(base, examples, held_out, cfg, overwrite, resume, **kwargs)
