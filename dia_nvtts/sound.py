@@ -35,7 +35,8 @@ def as_wave(
     "`wave` as an array; raise `ValueError` when it has several channels or is not finite."
     if hasattr(wave, 'detach'): wave = wave.detach().cpu().float().numpy()
     wave = np.asarray(wave, dtype=np.float32)
-    if wave.ndim!=1: raise ValueError(f'got a sound of shape {wave.shape}: expected (W,), one channel')
+    if wave.ndim!=1:
+        raise ValueError(f'got a sound of shape {wave.shape}: expected (W,), one channel')
     if not np.isfinite(wave).all(): raise ValueError('got a sound with samples that are not finite')
     return wave
 
@@ -74,12 +75,12 @@ def load_audio(
     path_or_bytes:str|Path|bytes, # a sound file, or its content
     sample_rate:int=44100, # Hz, of the result
 ) -> torch.Tensor: # (W,) float32 mono; a file over full scale is scaled to a peak of 1
-    "Decode, mix to mono, resample; raise `FileNotFoundError`, or `ValueError` for what cannot be used."
-    if isinstance(path_or_bytes, (bytes, bytearray, memoryview)):
-        name,path_or_bytes = 'audio', bytes(path_or_bytes)
-    else: name = str(path_or_bytes)
-    if name!='audio' and not Path(name).is_file(): raise FileNotFoundError(f'{name}: no such sound file')
-    wave,rate = _decode(path_or_bytes, name)
+    "Decode, mix to mono, resample; raise `FileNotFoundError`, or `ValueError`."
+    is_path = isinstance(path_or_bytes, (str, Path))
+    if is_path and not Path(path_or_bytes).is_file():
+        raise FileNotFoundError(f'{path_or_bytes}: no such sound file')
+    name = str(path_or_bytes) if is_path else 'audio'
+    wave,rate = _decode(name if is_path else bytes(path_or_bytes), name)
     if not np.isfinite(wave).all(): raise ValueError(f'{name}: has samples that are not finite')
     wave = _mono(wave)
     over,wave = np.abs(wave).max(initial=0)>1, resample(wave, rate, sample_rate)
@@ -114,27 +115,32 @@ def check_audio(
     min_seconds:float=.2,
     max_seconds:float=MAX_SECONDS,
 ) -> AudioFacts:
-    """Look at a clip; raise `Rejected` with the reason decode_error, empty_audio, too_short, too_long_audio,
-    duration_mismatch, non_finite or silent."""
+    """Look at a clip; raise `Rejected` with the reason decode_error, empty_audio, too_short,
+    too_long_audio, duration_mismatch, non_finite or silent."""
     try:
         with _uninterrupted(): info = sf.info(io.BytesIO(data))
     except _BROKEN as e:
-        raise Rejected('decode_error', f'{len(data):,} bytes that are not a sound file: {_why(e)}') from None
+        said = f'{len(data):,} bytes that are not a sound file: {_why(e)}'
+        raise Rejected('decode_error', said) from None
     if info.frames>0 and info.samplerate: _too_long(info.frames/info.samplerate, max_seconds)
     try: wave,rate = _decode(data)
     except ValueError as e: raise Rejected('decode_error', str(e)) from None
     if not len(wave): raise Rejected('empty_audio', 'no samples')
     seconds = len(wave)/rate
-    if seconds<min_seconds: raise Rejected('too_short', f'{seconds:.2f} s, expected at least {min_seconds} s')
+    if seconds<min_seconds:
+        raise Rejected('too_short', f'{seconds:.2f} s, expected at least {min_seconds} s')
     _too_long(seconds, max_seconds)
     if stated is not None and abs(seconds-stated)>max(.1, .2*stated):
         raise Rejected('duration_mismatch', f'{seconds:.2f} s, the corpus states {stated:.2f} s')
     if not np.isfinite(wave).all(): raise Rejected('non_finite', 'samples that are not finite')
-    peak,mono = float(np.abs(wave).max()), _mono(wave)
-    if np.abs(mono).max()<1e-4: raise Rejected('silent', f'the loudest sample is {np.abs(mono).max():.0e}')
+    mono = _mono(wave)
+    peak = np.abs(mono).max()
+    if peak<1e-4: raise Rejected('silent', f'the loudest sample is {peak:.0e}')
     suffix = '.' + re.sub('[^a-z0-9]', '', info.format.lower())
-    notes = dict(over_full_scale=peak>1, antiphase=_cancels(wave), narrow_band=_is_narrow(mono, rate))
-    return AudioFacts(round(seconds, 6), rate, wave.shape[1], suffix, tuple(k for k,v in notes.items() if v))
+    notes = dict(over_full_scale=np.abs(wave).max()>1, antiphase=_cancels(wave),
+                 narrow_band=_is_narrow(mono, rate))
+    noted = tuple(k for k,v in notes.items() if v)
+    return AudioFacts(round(seconds, 6), rate, wave.shape[1], suffix, noted)
 
 # %% ../nbs/01_sound.ipynb #b123930d
 def plot_spectrogram(
@@ -151,7 +157,8 @@ def plot_spectrogram(
     wave = as_wave(wave)
     W,n,hop = len(wave), int(.025*sample_rate), int(.008*sample_rate)
     top = min(top, sample_rate/2)
-    windows = np.lib.stride_tricks.sliding_window_view(np.pad(wave, (n//2,n)), n)[::hop] # (frames, n)
+    padded = np.pad(wave, (n//2,n))
+    windows = np.lib.stride_tricks.sliding_window_view(padded, n)[::hop] # (frames,n)
     power = np.abs(np.fft.rfft(windows*np.hanning(n), axis=1))[:,:int(top/sample_rate*n)+1]**2
     db = 10*np.log10(np.maximum(power, 1e-12)/max(power.max(), 1e-6))
     steps = 6*np.round(db.T/6) # dB; keeps the picture file small

@@ -10,9 +10,9 @@ import json
 from collections import Counter
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-import numpy as np, soundfile as sf
+import numpy as np, pandas as pd, soundfile as sf
 from fastcore.basics import patch
-from ..corpus import Clip, read_processed, split_order
+from ..corpus import Clip, in_split_order, read_processed
 from ..tags import EVENTS, SPLIT_ROWS, encode_text, tag_colour
 
 # %% ../../nbs/tools/describe.ipynb #af25416a
@@ -24,7 +24,8 @@ def plot_tags(
     import matplotlib.pyplot as plt
     if ax is None: ax = plt.subplots(figsize=(6, 2), dpi=72)[1]
     ax.bar(range(len(tags)), list(tags.values()), color=[tag_colour(t) for t in tags])
-    ax.set_xticks(range(len(tags)), [t.strip('()') for t in tags], rotation=30, ha='right', fontsize=8)
+    words = [t.strip('()') for t in tags]
+    ax.set_xticks(range(len(tags)), words, rotation=30, ha='right', fontsize=8)
     ax.set(yscale='log', ylabel='events')
     return ax
 
@@ -65,70 +66,72 @@ class Description:
 
 # %% ../../nbs/tools/describe.ipynb #6eb38305
 def _row(counts, unit=''): # 'a 1 s, b 2.5 s'
-    said = (f'{k} {v:,.4g}{unit}' if isinstance(v, float) else f'{k} {v:,}{unit}' for k,v in counts.items())
-    return ', '.join(said) or 'none'
+    number = lambda v: f'{v:,.4g}' if isinstance(v, float) else f'{v:,}'
+    return ', '.join(f'{k} {number(v)}{unit}' for k,v in counts.items()) or 'none'
+
+@patch
+def events(self:Description) -> pd.DataFrame:
+    "The events by emoji, here and as published, with their shares."
+    here = pd.Series(self.emoji)
+    published = pd.Series({e: n for e,(_,n) in EVENTS.items()})
+    return pd.DataFrame({'event': [what for what,_ in EVENTS.values()], 'here': here,
+                         'here %': (100*here/max(here.sum(), 1)).round(1), 'published': published,
+                         'published %': (100*published/published.sum()).round(1)})
 
 @patch
 def __str__(self:Description):
-    hours = self.seconds['total']/3600
-    lines = [f'{self.clips:,} clips ({_row(self.splits)}), {hours:.2f} h']
+    hours,seconds = self.seconds['total']/3600, {k: v for k,v in self.seconds.items() if k!='total'}
+    lines = [f'{self.clips:,} clips ({_row(self.splits)}), {hours:.2f} h',
+             *([self.events().to_string()] if self.published else []),
+             'tags: ' + _row(self.tags), 'duration: ' + _row(seconds, ' s'),
+             'script bytes: ' + _row(self.text_bytes) + ' (at most 1,024)',
+             *(f'sampling rates in Hz of {s}: {_row(found)}' for s,found in self.rates.items()),
+             'lacking: ' + _row(self.lacking), 'rejected: ' + _row(self.rejected),
+             'sample: ' + json.dumps(asdict(self.sample), ensure_ascii=False)]
     if self.published:
-        total,known = sum(self.emoji.values()), sum(n for _,n in EVENTS.values())
-        lines.append(f"{'':2} {'event':16}{'here':>8}{'':9}{'published':>9}")
-        lines += [f'{e} {what:16}{self.emoji[e]:8,} {100*self.emoji[e]/max(total, 1):5.1f} %{n:9,} {100*n/known:5.1f} %'
-                  for e,(what,n) in EVENTS.items()]
-    seconds = {k: v for k,v in self.seconds.items() if k!='total'}
-    lines += ['tags: ' + _row(self.tags), 'duration: ' + _row(seconds, ' s'),
-              'script bytes: ' + _row(self.text_bytes) + ' (at most 1,024)']
-    lines += [f'sampling rates of {s}: ' + ', '.join(f'{hz:,} Hz {n:,}' for hz,n in d.items()) for s,d in self.rates.items()]
-    lines += ['lacking: ' + _row(self.lacking), 'rejected: ' + _row(self.rejected),
-              'sample: ' + json.dumps(asdict(self.sample), ensure_ascii=False)]
-    if self.published:
-        lines += ['unlike NonverbalTTS: ' + o for o in self.unlike] or ['nothing here looks unlike NonverbalTTS']
+        lines += [f'unlike NonverbalTTS: {o}' for o in self.unlike]
+        if not self.unlike: lines.append('nothing here looks unlike NonverbalTTS')
     return '\n'.join(lines + self.missing)
 
 # %% ../../nbs/tools/describe.ipynb #1d5db70f
-def _unlike(d, sources, synthetic):
-    "What does not look like the published corpus, one sentence each."
+def _unlike(d, sources, synthetic): # what is not as in the published corpus, a sentence each
     out = ['this is the SYNTHETIC stand-in: no recording of a person is in it'] if synthetic else []
-    strange = sorted(sources-{'VoxCeleb', 'Expresso'})
-    if strange or not sources: out.append(f'sources {", ".join(strange) or "not named"}; expected VoxCeleb and Expresso')
+    strange = ', '.join(sorted(sources-{'VoxCeleb', 'Expresso'}))
+    if strange or not sources:
+        out.append(f'sources {strange or "not named"}; expected VoxCeleb and Expresso')
     if d.rows!=SPLIT_ROWS: out.append(f'rows {_row(d.rows)}; published: {_row(SPLIT_ROWS)}')
-    total,published = sum(d.emoji.values()), sum(n for _,n in EVENTS.values())
-    if not total: out.append('no emoji in the original texts')
-    far = []
-    for e,(_,n) in EVENTS.items():
-        here,there = 100*d.emoji[e]/max(total, 1), 100*n/published
-        if total and abs(here-there)>max(2, .2*there): far.append(f'{e} {here:.0f} % ({there:.0f} %)')
-    if far: out.append('share of events (published): ' + ', '.join(far))
+    events = d.events()
+    if not events['here'].sum(): out.append('no emoji in the original texts')
+    shares = zip(EVENTS, events['here %'], events['published %'])
+    far = [f'{e} {a:.0f} % ({b:.0f} %)' for e,a,b in shares if abs(a-b)>max(2, .2*b)]
+    if far and events['here'].sum(): out.append('share of events (published): ' + ', '.join(far))
     for s,hz in (('VoxCeleb', 16000), ('Expresso', 48000)):
         other = sum(n for k,n in d.rates.get(s, {}).items() if k!=hz)
         if other: out.append(f'{other:,} files of {s} are not at {hz:,} Hz')
     return out
 
-def _missing(splits):
-    needs = dict(train='dia_train has nothing to learn', dev='dia_train has nothing to watch',
-                 test='dia_evaluate has nothing to ask')
-    return [f'no split {s}: {why}; dia_preprocess --split_by sentence divides a corpus that has none'
-            for s,why in needs.items() if s not in splits]
+_NEEDED = dict(train='dia_train has nothing to learn', dev='dia_train has nothing to watch',
+               test='dia_evaluate has nothing to ask')
 
 # %% ../../nbs/tools/describe.ipynb #96893816
-def _spread(values):
-    if not len(values): return {}
-    return dict(zip(('min', 'median', 'p95', 'max'), np.percentile(values, [0, 50, 95, 100]).tolist()))
-
 def _ranked(counter): return dict(sorted(counter.items(), key=lambda o: (-o[1], str(o[0]))))
+
+def _spread(values):
+    found = np.percentile(values, [0, 50, 95, 100]).tolist() if values else []
+    return dict(zip(('min', 'median', 'p95', 'max'), found))
 
 def _look_at_files(folder, clips): # -> rates of each source, what is lacking
     rates,lacking = {}, Counter()
     for c in clips:
-        lacking.update(k for k in ('emotion', 'speaker_id', 'duration', 'source', 'audio_path') if getattr(c, k) is None)
+        for k in ('emotion', 'speaker_id', 'duration', 'source', 'audio_path'):
+            lacking[k] += getattr(c, k) is None
         if c.audio_path is None: continue
         try: hz = sf.info(str(folder/c.audio_path)).samplerate
         except (sf.LibsndfileError, OSError): lacking['sound file'] += 1
         else: rates.setdefault(c.source or 'unknown', Counter())[hz] += 1
-    return {s: _ranked(rates[s]) for s in sorted(rates)}, _ranked(lacking)
+    return {s: _ranked(rates[s]) for s in sorted(rates)}, _ranked(+lacking)
 
+# %% ../../nbs/tools/describe.ipynb #886c2e92
 def describe_processed(
     folder:str|Path, # written by `preprocess`
 ) -> Description:
@@ -136,22 +139,28 @@ def describe_processed(
     folder = Path(folder)
     clips = read_processed(folder)
     if not clips:
-        raise ValueError(f'{folder}: processed_dataset.json holds no clip; rejects.jsonl says why each row was left out')
-    rejects = folder/'rejects.jsonl'
-    lost = [json.loads(o) for o in rejects.read_text(encoding='utf-8').splitlines()] if rejects.is_file() else []
+        raise ValueError(f'{folder}: processed_dataset.json holds no clip; '
+                         'rejects.jsonl says why each row was left out')
+    rejects,made = folder/'rejects.jsonl', {}
+    lines = rejects.read_text(encoding='utf-8').splitlines() if rejects.is_file() else []
+    lost = [json.loads(o) for o in lines]
     try: made = json.loads((folder/'report.json').read_text(encoding='utf-8'))
-    except (OSError, ValueError): made = {}
+    except (OSError, ValueError): pass
     synthetic = made.get('settings', {}).get('synthetic', False)
-    emoji = Counter(c for o in clips for c in o.original_text)
+    emoji = Counter(''.join(c.original_text for c in clips))
     seconds = [c.duration for c in clips if c.duration is not None]
     splits = Counter(c.split for c in clips)
     rows = splits + Counter(o.get('split', 'unknown') for o in lost)
-    in_order = lambda counts: {s: counts[s] for s in sorted(counts, key=split_order)}
     rates,lacking = _look_at_files(folder, clips)
-    d = Description(len(clips), in_order(splits), {e: emoji[e] for e in EVENTS}, _ranked(Counter(t for c in clips for t in c.tags)),
-                    rates, _spread([len(encode_text(c.text)) for c in clips]), dict(total=sum(seconds)) | _spread(seconds), lacking,
-                    _ranked(Counter(o['reason'] for o in lost)), in_order(rows), clips[0])
-    d.published = synthetic or made.get('report', {}).get('columns', {}).get('text')=='Result'
+    d = Description(
+        clips=len(clips), splits=in_split_order(splits), rows=in_split_order(rows), rates=rates,
+        emoji={e: emoji[e] for e in EVENTS},
+        tags=_ranked(Counter(t for c in clips for t in c.tags)),
+        text_bytes=_spread([len(encode_text(c.text)) for c in clips]),
+        lacking=lacking, sample=clips[0], seconds=dict(total=sum(seconds)) | _spread(seconds),
+        rejected=_ranked(Counter(o['reason'] for o in lost)),
+        published=synthetic or made.get('report', {}).get('columns', {}).get('text')=='Result')
     if d.published: d.unlike = _unlike(d, {c.source for c in clips if c.source}, synthetic)
-    d.missing = _missing(splits)
+    d.missing = [f'no split {s}: {why}; dia_preprocess --split_by sentence divides a corpus '
+                 'that has none' for s,why in _NEEDED.items() if s not in splits]
     return d
