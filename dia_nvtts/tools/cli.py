@@ -155,7 +155,7 @@ def dia_verify(
 def dia_estimate(
     gpu_gb:str='12,16,24', # memory of the card in GiB, as printed on it; several with commas
     model:str='random:full', # whose shape: hub id, folder, tiny, or random:full for Dia-1.6B without any file
-    rank:int=16, # of the adapter
+    r:int=16, # rank of the adapter
     targets:str='all', # which projections get an adapter, see `add_lora`
     data:str='', # folder written by dia preprocess, for its clips; default the 3,641 training clips of NonverbalTTS
     timed:bool=False, # take a step on the CPU where there is no GPU; with one a step is always timed
@@ -171,21 +171,21 @@ def dia_estimate(
     except ValueError: cards = []
     if not cards or min(cards) <= 0:
         raise ValueError(f'gpu_gb is {gpu_gb!r}: expected GiB such as 12, or several such as 12,16,24')
-    config,cfg = read_config(model),TrainConfig.flat(r=rank, targets=targets, dtype='bf16')
+    config,cfg = read_config(model),TrainConfig.flat(r=r, targets=targets, dtype='bf16')
     rows = (epoch_rows(config, [c.duration for c in read_processed(data) if c.split == 'train']) if data
             else 3641*mean_clip(config)[0])
     clip = mean_clip(config)[0]
     table = estimate_table(config, cards, cfg, clip)
     print(f'{model}: computed from shapes, nothing was run on a GPU; a mean clip has {clip} rows, '
-          'dia train --max_rows sets the rows of a batch')
+          'the rows of a batch are set by dia train --max_rows')
     print(f'{"":30}{"still":>9}{"one clip":>10}' + ''.join(f'{f"in {g:g} GB":>22}' for g in cards))
-    for r in table:
-        name = r['training'] + (', recompute' if r['recompute'] else '')
-        fits = [f'{n:,} rows, {n//clip} clips' if n >= clip else 'does not fit' for n in (r[f'rows in {g:g} GB'] for g in cards)]
-        print(f'{name:30}{r["still (GB)"]:6.1f} GB{r["one clip (GB)"]:7.1f} GB' + ''.join(f'{o:>22}' for o in fits))
+    for row in table:
+        name = row['training'] + (', recompute' if row['recompute'] else '')
+        fits = [f'{n:,} rows, {n//clip} clips' if n >= clip else 'does not fit' for n in (row[f'rows in {g:g} GB'] for g in cards)]
+        print(f'{name:30}{row["still (GB)"]:6.1f} GB{row["one clip (GB)"]:7.1f} GB' + ''.join(f'{o:>22}' for o in fits))
     device,found = 'cuda' if torch.cuda.is_available() else 'cpu',None
     if device == 'cuda' or timed:
-        seconds = time_step(config, TrainConfig.flat(r=rank, targets=targets, dtype='auto' if device=='cuda' else 'bf16'), device)
+        seconds = time_step(config, TrainConfig.flat(r=r, targets=targets, dtype='auto' if device=='cuda' else 'bf16'), device)
         found = dict(device=device, seconds=seconds, rows=clip, epoch_rows=rows, epoch_hours=rows/clip*seconds/3600)
         print(f'one LoRA step of a mean clip took {seconds:.2f} s on {device}; '
               f'an epoch of {rows:,} rows takes about {found["epoch_hours"]:.1f} h')
@@ -208,7 +208,8 @@ def _hear(cfg, codec, detector): # -> what `train` needs to speak samples, and t
     from dia_nvtts.generate import speak_all
     by_ear = cfg.recipe.best_by.lstrip('-') in TAG_MEASURES
     if not cfg.run.samples_every and not by_ear: return {}
-    try: voice = load_codec(codec_for(read_config(cfg.recipe.model), codec))
+    config = read_config(cfg.recipe.model)
+    try: voice = load_codec(codec_for(config, codec))
     except (OSError,ValueError) as e:
         if codec or by_ear: raise
         print(f'no samples will be spoken: {str(e).splitlines()[0]}', file=sys.stderr)
