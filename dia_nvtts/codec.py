@@ -38,18 +38,12 @@ class Codec:
     name:str # what it was loaded as
     id:str # from sizes and weights
 
-    @property
-    def sample_rate(self) -> int: return int(self.model.sample_rate) # Hz
-    @property
-    def hop(self) -> int: return int(self.model.hop_length) # samples in a frame
-    @property
-    def frame_rate(self) -> float: return self.sample_rate/self.hop # frames/s
-    @property
-    def codebooks(self) -> int: return int(self.model.n_codebooks)
-    @property
-    def codebook_size(self) -> int: return int(self.model.codebook_size)
-    @property
-    def device(self) -> torch.device: return next(self.model.parameters()).device
+    sample_rate = property(lambda self: int(self.model.sample_rate)) # Hz
+    hop = property(lambda self: int(self.model.hop_length)) # samples in a frame
+    frame_rate = property(lambda self: self.sample_rate/self.hop) # frames/s
+    codebooks = property(lambda self: int(self.model.n_codebooks))
+    codebook_size = property(lambda self: int(self.model.codebook_size))
+    device = property(lambda self: next(self.model.parameters()).device)
 
 # %% ../nbs/03_codec.ipynb #b49ae532
 def _codec_id(model:DAC) -> str:
@@ -404,8 +398,8 @@ def encode_clips(
     mine = list(plan)[state.process_index::state.num_processes]
     quiet = not progress or not state.is_local_main_process
     new = [name for name in mine if not (out/name).exists()]
-    total,todo = (sum(len(plan[name]) for name in names) for names in (mine, new))
-    with progress_bar(total, 'codes', 'clip', total-todo, quiet) as bar:
+    def count(names): return sum(len(plan[name]) for name in names)
+    with progress_bar(count(mine), 'codes', 'clip', count(mine)-count(new), quiet) as bar:
         for name in new:
             _write_shard(out/name, plan[name], folder, codec, batch_seconds, known)
             bar.update(len(plan[name]))

@@ -29,10 +29,8 @@ class DenseGeneral(nn.Module):
         kernel = torch.empty(*self.in_shape, *self.out_shape, device=device, dtype=dtype)
         self.weight = nn.Parameter(kernel)
 
-    @property
-    def in_features(self) -> int: return math.prod(self.in_shape)
-    @property
-    def out_features(self) -> int: return math.prod(self.out_shape)
+    in_features = property(lambda self: math.prod(self.in_shape))
+    out_features = property(lambda self: math.prod(self.out_shape))
     def extra_repr(self): return f'{self.in_shape} -> {self.out_shape}'
 
     def forward(self,

@@ -72,12 +72,9 @@ class DiaConfig:
         object.__setattr__(self, 'delay_pattern', tuple(self.delay_pattern))
         _check_whole(self)
 
-    @property
-    def codebooks(self) -> int: return self.decoder.num_channels
-    @property
-    def max_delay(self) -> int: return max(self.delay_pattern)
-    @property
-    def generation(self) -> str: return 'first release' if self.cross_attention_rope else '0626'
+    codebooks = property(lambda self: self.decoder.num_channels)
+    max_delay = property(lambda self: max(self.delay_pattern))
+    generation = property(lambda self: 'first release' if self.cross_attention_rope else '0626')
     @property
     def max_frames(self) -> int:
         "Most frames that fit: inputs are BOS, the frames and `max_delay` more rows."
@@ -87,12 +84,8 @@ class DiaConfig:
 @patch(cls_method=True)
 def tiny(cls:DiaConfig, **kw):
     "The smallest Dia that is of use: 4 codebooks of 128 codes, 1.3 M parameters; `kw` are fields."
-    encoder = EncoderConfig(hidden_size=96, num_hidden_layers=3, num_attention_heads=3, head_dim=32,
-        num_key_value_heads=3, intermediate_size=256, max_position_embeddings=256)
-    decoder = DecoderConfig(hidden_size=128, num_hidden_layers=3, num_attention_heads=4,
-        num_key_value_heads=2, head_dim=32, cross_num_attention_heads=4,
-        cross_num_key_value_heads=4, cross_head_dim=32, cross_hidden_size=96,
-        intermediate_size=384, vocab_size=132, num_channels=4, max_position_embeddings=512)
+    encoder = EncoderConfig(96, 3, 3, 3, 32, 256, max_position_embeddings=256)
+    decoder = DecoderConfig(128, 3, 4, 2, 32, 4, 4, 32, 96, 384, 132, 4, 512) # in the fields' order
     sizes = dict(encoder=encoder, decoder=decoder, delay_pattern=(0,1,2,3),
                  eos_token_id=128, pad_token_id=129, bos_token_id=130)
     return cls(**sizes | kw)
@@ -119,21 +112,20 @@ def _check_half(c):
 # %% ../nbs/06_model.ipynb #3ff147af
 def _check_whole(c):
     ids,d = (c.eos_token_id,c.pad_token_id,c.bos_token_id),c.decoder
-    if len(c.delay_pattern) != d.num_channels:
-        raise ValueError(f'delay pattern has {len(c.delay_pattern)} entries, '
-                         f'the decoder {d.num_channels} codebooks')
-    if min(c.delay_pattern) < 0:
-        raise ValueError(f'delay pattern {c.delay_pattern} has a negative entry')
-    if len(set(ids)) < 3 or min(ids) < 1:
-        raise ValueError(f'EOS, PAD, BOS are {ids}: expected three different ids above 0')
-    if max(ids) >= d.vocab_size:
-        raise ValueError(f'vocabulary of {d.vocab_size} is smaller than the special ids {ids}')
-    if ids[0] != min(ids):
-        raise ValueError(f'EOS is {ids[0]}: expected it below PAD and BOS {ids[1:]}, '
-                         'right after the codes')
-    if d.cross_hidden_size != c.encoder.hidden_size:
-        raise ValueError(f'cross_hidden_size is {d.cross_hidden_size}, '
-                         f'the encoder has width {c.encoder.hidden_size}')
+    C,late,E = d.num_channels,c.delay_pattern,c.encoder.hidden_size
+    for wrong,what in (
+        (len(late) != C, f'delay pattern has {len(late)} entries, the decoder {C} codebooks'),
+        (min(late, default=0) < 0, f'delay pattern {late} has a negative entry'),
+        (len(set(ids)) < 3 or min(ids) < 1,
+         f'EOS, PAD, BOS are {ids}: expected three different ids above 0'),
+        (max(ids) >= d.vocab_size,
+         f'vocabulary of {d.vocab_size} is smaller than the special ids {ids}'),
+        (ids[0] > min(ids), f'EOS is {ids[0]}: expected it below PAD and BOS {ids[1:]}, '
+                            'right after the codes'),
+        (d.cross_hidden_size != E,
+         f'cross_hidden_size is {d.cross_hidden_size}, the encoder has width {E}'),
+    ):
+        if wrong: raise ValueError(what)
 
 # %% ../nbs/06_model.ipynb #6f108639
 class EncoderLayer(nn.Module):
@@ -257,8 +249,7 @@ class Decoder(nn.Module):
         self.config,self.cross_rope,self.recompute = c,config.cross_attention_rope,False
         tables = [nn.Embedding(c.vocab_size, c.hidden_size, **kw) for _ in range(c.num_channels)]
         self.embeddings = nn.ModuleList(tables)
-        layers = [DecoderLayer(c, **kw) for _ in range(c.num_hidden_layers)]
-        self.layers = nn.ModuleList(layers)
+        self.layers = nn.ModuleList(DecoderLayer(c, **kw) for _ in range(c.num_hidden_layers))
         self.norm = RMSNorm(c.hidden_size, c.norm_eps, device)
         self.logits_dense = DenseGeneral((c.hidden_size,), (c.num_channels,c.vocab_size), **kw)
 
@@ -314,10 +305,8 @@ class Dia(nn.Module):
         self.encoder = Encoder(config.encoder, device, dtype)
         self.decoder = Decoder(config, device, dtype)
 
-    @property
-    def device(self): return self.encoder.embedding.weight.device
-    @property
-    def dtype(self): return self.encoder.embedding.weight.dtype
+    device = property(lambda self: self.encoder.embedding.weight.device)
+    dtype = property(lambda self: self.encoder.embedding.weight.dtype)
 
     def forward(self, text_ids:Tensor, text_mask:Tensor, audio_ids:Tensor) -> Tensor:
         "Logits `(B,T,C,V)` in fp32, of the row after each row, for all codebooks at once."

@@ -11,6 +11,7 @@ import statistics
 import tempfile
 import time
 import weakref
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -251,12 +252,10 @@ def _plans(sizes, clips=8, seed=0) -> tuple[list,list]: # sizes: (bytes, rows) o
     "The batches of an epoch, drawn at random and of like length, about as many."
     order = random.Random(seed).sample(range(len(sizes)), len(sizes))
     theirs = [order[i:i+clips] for i in range(0, len(order), clips)]
-    low,high = 1,clips*max(rows for _,rows in sizes)     # the smallest budget with no more steps
-    while low < high:
-        middle = (low+high)//2
-        if len(bucket_batches(sizes, middle, seed)) > len(theirs): low = middle+1
-        else: high = middle
-    return theirs,bucket_batches(sizes, low, seed)
+    def enough(budget): return len(bucket_batches(sizes, budget, seed)) <= len(theirs)
+    budgets = range(1, clips*max(rows for _,rows in sizes))
+    smallest = 1 + bisect_left(budgets, True, key=enough)
+    return theirs,bucket_batches(sizes, smallest, seed)
 
 def _cost(ids, lengths): return len(ids)*max(lengths[i] for i in ids) # padding included
 
@@ -366,8 +365,8 @@ def _gpu_step(size, mode, clips, rounds) -> dict: # a row of the table
     seconds = _take_turns({mode: step}, rounds, clock=time.perf_counter)[0][mode]
     shapes = _with_rows([(text,frames)]*clips, config)
     flops = _step_flops(config, shapes, 0)*3 if mode == 'full' else _step_flops(config, shapes)
-    work = [clips*frames*config.codebooks]*rounds
-    return _row(f'{mode} step, {clips} clips', _OURS, size, work, seconds,
+    case,work = f'{mode} step, {clips} clips',[clips*frames*config.codebooks]*rounds
+    return _row(case, _OURS, size, work, seconds,
                 floor=round(flops/_gpu_rate()/statistics.median(seconds), 3),
                 peak_gb=round(torch.cuda.max_memory_allocated()/2**30, 2),
                 device=torch.cuda.get_device_name())
