@@ -221,7 +221,7 @@ def _put(self:RowDecoder, i, new, row): return *self.cache.put(i, new),None
 @patch
 def _row(self:RowDecoder, tokens, row): # (B,C), the number of the row -> logits (n,C,V)
     x = F.embedding(tokens + self.offsets, self.table).sum(1).repeat(self.n//self.B, 1)   # (n,D)
-    turn,cross_turn = ([o[row] for o in turns] for turns in (self.turns, self.cross_turns))
+    turn,cross_turn = [o[row] for o in self.turns],[o[row] for o in self.cross_turns]
     for i,layer in enumerate(self.layers):
         x = x + self._look_back(i, layer, x, turn, row)
         x = x + self._listen(i, layer, x, cross_turn)
@@ -465,17 +465,18 @@ def _speak_parts(model, parts, voice, seeds, max_rows=3072, **kw):
     config = unwrap(model).config
     rows = min(max_rows, config.decoder.max_position_embeddings) - config.max_delay - 1
     spoken,ended = [[] for _ in parts],[True]*len(parts)
+    codes = [[torch.zeros(0, config.codebooks, dtype=torch.long)] for _ in parts]
     for k in range(max(map(len, parts))):
         now = [i for i,o in enumerate(parts) if k < len(o)]
         voices = [voice or _lender(parts[i][k], spoken[i]) for i in now]
         texts = [f'{v[0]} {parts[i][k]}' if v else parts[i][k] for i,v in zip(now, voices)]
         made = generate_codes(model, list(map(encode_text, texts)), seed=[seeds[i] for i in now],
                               prompts=[v and v[1] for v in voices], max_rows=max_rows, **kw)
-        for i,v,codes in zip(now, voices, made):
-            if len(codes): spoken[i].append((parts[i][k], codes))
-            ended[i] &= len(codes) + (len(v[1]) if v else 0) < rows
-    nothing = torch.zeros(0, config.codebooks, dtype=torch.long)
-    return [(torch.cat([nothing, *(o for _,o in s)]), e) for s,e in zip(spoken, ended)]
+        for i,v,new in zip(now, voices, made):
+            if len(new): spoken[i].append((parts[i][k], new))
+            codes[i].append(new)
+            ended[i] &= len(new) + (len(v[1]) if v else 0) < rows
+    return list(zip(map(torch.cat, codes), ended))
 
 # %% ../nbs/12_generate.ipynb #5a869e59
 class Spoken(NamedTuple):

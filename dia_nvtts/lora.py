@@ -7,14 +7,20 @@ __all__ = ['TARGETS', 'PARTS', 'LoraDenseGeneral', 'unwrap', 'add_lora', 'merge_
            'read_adapter_config', 'load_adapter', 'scale_adapter', 'put_adapters', 'select_trainable']
 
 # %% ../nbs/09_lora.ipynb #0c07438f
-import copy, json, re
+import copy, json, logging, re
 from collections.abc import Sequence
+from importlib import import_module
 from pathlib import Path
 
 from .files import atomic_path
 from .layers import DenseGeneral
 from .model import Dia, DiaConfig
 
+# %% ../nbs/09_lora.ipynb #9b137485
+# bitsandbytes, which PEFT imports, reports that it lacks a kernel for CPUs that nobody asked for
+logging.getLogger('bitsandbytes.backends.cpu.ops').setLevel(logging.ERROR)
+
+# %% ../nbs/09_lora.ipynb #135b3d3e
 import torch
 from fastcore.basics import patch
 from huggingface_hub import snapshot_download
@@ -69,6 +75,7 @@ def delta(self:LoraDenseGeneral, name:str) -> Tensor: # `(in_features, out_featu
     A,B = self.lora_A[name].weight.float(),self.lora_B[name].weight.float()
     return A.T @ B.T * self.scaling[name]
 
+# %% ../nbs/09_lora.ipynb #fef29db3
 @patch
 def get_delta_weight(self:LoraDenseGeneral, name:str) -> Tensor: # in the shape of the kernel
     "`delta` as PEFT asks for it."
@@ -114,7 +121,7 @@ def forward(self:LoraDenseGeneral,
         raise ValueError('adapter_names is not supported: use set_adapter for the whole batch')
     if self.disable_adapters and self.merged: self.unmerge()
     names,base,n = self._acting(),self.base_layer,len(self.base_layer.in_shape)
-    if not names or tuple(x.shape[-n:]) != base.in_shape: return base(x)   # which says what is wrong
+    if not names or tuple(x.shape[-n:]) != base.in_shape: return base(x) # which says what is wrong
     rows = x.reshape(-1, self.in_features)
     kernel_out = y = base.multiply(rows)                                   # (rows, out_features)
     rows = rows.to(y.dtype)
@@ -201,7 +208,7 @@ def _kernels(model) -> dict[str,DenseGeneral]:
     found = {}
     for name,layer in unwrap(model).named_modules():
         if isinstance(layer, LoraDenseGeneral): found[name] = layer.get_base_layer()
-        elif isinstance(layer, DenseGeneral): found.setdefault(name.removesuffix('.base_layer'), layer)
+        elif isinstance(layer, DenseGeneral) and '.base_layer' not in name: found[name] = layer
     return found
 
 # %% ../nbs/09_lora.ipynb #236aef5a
@@ -210,11 +217,10 @@ def _saved_modules(model, names):
     tables = [f'decoder.embeddings.{c}' for c in range(model.config.codebooks)]
     groups = {'embeddings': ['encoder.embedding', *tables], 'head': ['decoder.logits_dense']}
     names = [o for name in names for o in groups.get(name, [name])]
-    known = dict(model.named_modules())
-    for o in names:
-        if o not in known: raise ValueError(f'modules_to_save names {o!r}: expected embeddings, head '
-                                            'or the full name of a module')
-    return names or None
+    unknown = [o for o in names if o not in dict(model.named_modules())]
+    if not unknown: return names or None
+    raise ValueError(f'modules_to_save names {unknown[0]!r}: '
+                     'expected embeddings, head or the full name of a module')
 
 # %% ../nbs/09_lora.ipynb #8cc7b8d4
 def add_lora(
@@ -262,9 +268,9 @@ def _check_adapted(model):
         raise ValueError(f'got a {type(model).__name__}: expected a model with an adapter')
 
 # %% ../nbs/09_lora.ipynb #18243abf
-_SHAPE = ('hidden_size', 'num_hidden_layers', 'num_attention_heads', 'num_key_value_heads', 'head_dim',
-    'intermediate_size', 'cross_num_attention_heads', 'cross_num_key_value_heads', 'cross_head_dim',
-    'vocab_size', 'num_channels')
+_SHAPE = ('hidden_size', 'num_hidden_layers', 'num_attention_heads', 'num_key_value_heads',
+    'head_dim', 'intermediate_size', 'cross_num_attention_heads', 'cross_num_key_value_heads',
+    'cross_head_dim', 'vocab_size', 'num_channels')
 
 def base_record(
     config:DiaConfig,
@@ -297,9 +303,9 @@ def read_adapter_config(
 ) -> dict: # contents of `adapter_config.json`
     "The configuration of an adapter; raise `FileNotFoundError` when `folder` holds none."
     folder = Path(folder)
-    for o in 'adapter_config.json','adapter_model.safetensors':
-        if not (folder/o).is_file():
-            raise FileNotFoundError(f'{folder} holds no {o}: expected the folder of an adapter')
+    for name in 'adapter_config.json','adapter_model.safetensors':
+        if not (folder/name).is_file():
+            raise FileNotFoundError(f'{folder} holds no {name}: expected the folder of an adapter')
     return json.loads((folder/'adapter_config.json').read_text())
 
 # %% ../nbs/09_lora.ipynb #b51d6897
@@ -314,13 +320,14 @@ def _check_base(model, folder, cross_attention_rope):
         raise ValueError(f'{folder} does not say for which generation of Dia it was made: '
                          'pass cross_attention_rope=True (first release) or False (0626)')
     if rope != have:
-        raise ValueError(f'{folder} was made for the {named[rope]} generation of Dia, this model is of '
-                         f'the {named[have]} generation: load the weights it was made for')
+        raise ValueError(f'{folder} was made for the {named[rope]} generation of Dia, this model '
+                         f'is of the {named[have]} generation: load the weights it was made for')
     for half,sizes in record.get('shape', {}).items():
         for name,theirs in sizes.items():
             ours = mine['shape'][half].get(name)
             if ours == theirs: continue
-            raise ValueError(f'{folder} was made for a Dia with {half} {name} {theirs}, this model has {ours}')
+            raise ValueError(f'{folder} was made for a Dia with {half} {name} {theirs}, '
+                             f'this model has {ours}')
 
 # %% ../nbs/09_lora.ipynb #7d126026
 def _check_kernels(model, folder):
@@ -332,12 +339,13 @@ def _check_kernels(model, folder):
     expected = {o for o in kernels if check_target_module_exists(config, o)}
     if adapted != expected:
         raise ValueError(f'{folder} adapts {len(adapted)} kernels, its targets match {len(expected)} '
-                         f'of this model, the first difference is {sorted(adapted ^ expected)[0]}')
-    for o in adapted:
-        ours = kernels[o].in_features,kernels[o].out_features
-        theirs = shapes[f'{o}.lora_A.weight'][1],shapes.get(f'{o}.lora_B.weight', [0])[0]
+                         f'of this model, the first difference is {min(adapted ^ expected)}')
+    for name in adapted:
+        ours = kernels[name].in_features,kernels[name].out_features
+        theirs = shapes[f'{name}.lora_A.weight'][1],shapes.get(f'{name}.lora_B.weight', [0])[0]
         if ours == theirs: continue
-        raise ValueError(f'{folder} adapts {o} with {theirs} inputs and outputs, this model has {ours}')
+        raise ValueError(f'{folder} adapts {name} with {theirs} inputs and outputs, '
+                         f'this model has {ours}')
 
 # %% ../nbs/09_lora.ipynb #93d50824
 def _fetch_adapter(source) -> Path:
@@ -357,7 +365,7 @@ def load_adapter(
     scale:float=1., # multiplies what the adapter adds; 0 is the base model
     cross_attention_rope:bool|None=None, # generation, when the folder does not name it
 ) -> PeftModel: # with this adapter active
-    "Put an adapter on `model`; raise `ValueError` when it was made for another generation or shape."
+    "Put an adapter on `model`; raise `ValueError` when it was made for another kind of model."
     folder = _fetch_adapter(folder)
     _check_base(model, folder, cross_attention_rope)
     _check_kernels(model, folder)
@@ -375,8 +383,8 @@ def scale_adapter(
     name:str='default',
 ) -> PeftModel:
     "Make what an adapter adds weaker or stronger."
-    for o in model.modules():
-        if isinstance(o, LoraLayer): o.set_scale(name, scale)
+    for layer in model.modules():
+        if isinstance(layer, LoraLayer): layer.set_scale(name, scale)
     return model
 
 # %% ../nbs/09_lora.ipynb #478a2922
@@ -401,7 +409,8 @@ def put_adapters(
 
 # %% ../nbs/09_lora.ipynb #986add72
 PARTS = {'everything':'.*', 'encoder':r'encoder\..*', 'decoder':r'decoder\..*',
-         'embeddings':r'(encoder\.embedding|decoder\.embeddings)\..*', 'head':r'decoder\.logits_dense\..*'}
+         'embeddings':r'(encoder\.embedding|decoder\.embeddings)\..*',
+         'head':r'decoder\.logits_dense\..*'}
 
 def select_trainable(
     model:Dia,
@@ -419,14 +428,11 @@ def select_trainable(
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 # %% ../nbs/09_lora.ipynb #a2a446f3
-def quantize_base(model):
-    from dia_nvtts.tools import quantize
-    return quantize.quantize_base(model)
+def _later(module, name):
+    "A function that is imported when it is called."
+    def call(*args, **kw): return getattr(import_module(module), name)(*args, **kw)
+    return call
 
-def adapter_to_hf(folder, out):
-    from dia_nvtts.tools import exchange
-    return exchange.adapter_to_hf(folder, out)
-
-def adapter_from_hf(folder, out, config=None):
-    from dia_nvtts.tools import exchange
-    return exchange.adapter_from_hf(folder, out, config)
+quantize_base = _later('dia_nvtts.tools.quantize', 'quantize_base')
+adapter_to_hf = _later('dia_nvtts.tools.exchange', 'adapter_to_hf')
+adapter_from_hf = _later('dia_nvtts.tools.exchange', 'adapter_from_hf')

@@ -98,14 +98,14 @@ def _whole_from_hf(folder, whole, C): # {name of transformers: weight} -> {our n
         elif module == 'model.encoder.embedding' or 'norm' in module:
             ours[name.removeprefix('model.')] = weight
         else:
-            raise ValueError(f'{folder} trains {module} whole: expected embeddings, norms or the head')
+            raise ValueError(f'{folder} trains {module} whole: expected embeddings, norms or head')
     return ours
 
 # %% ../../nbs/tools/exchange.ipynb #3b2c7609
 def adapter_from_hf(
     folder:str|Path, # an adapter that PEFT made on `DiaForConditionalGeneration`
     out:str|Path, # replaced as a whole
-    config:DiaConfig|None=None, # of its base; needed when a head or embeddings were trained elsewhere
+    config:DiaConfig|None=None, # of its base; needed where PEFT trained head or embeddings
 ):
     "Turn an adapter of transformers' Dia into one of ours, of the 0626 generation."
     read,thin,whole = _read_adapter(folder)

@@ -23,7 +23,7 @@ logging.getLogger('bitsandbytes.backends.cpu.ops').setLevel(logging.ERROR)
 def _bitsandbytes():
     try: import bitsandbytes
     except ImportError:
-        raise ValueError("4-bit kernels need bitsandbytes: pip install 'dia_nvtts[qlora]'") from None
+        raise ValueError("4 bits need bitsandbytes: pip install 'dia_nvtts[qlora]'") from None
     return bitsandbytes
 
 # %% ../../nbs/tools/quantize.ipynb #5ff29ebb
@@ -43,7 +43,7 @@ class QuantizedDenseGeneral(DenseGeneral):
         nn.Module.__init__(self)
         self.in_shape,self.out_shape = layer.in_shape,layer.out_shape
         self.compute_dtype = layer.weight.dtype
-        # bitsandbytes 0.50 on the CPU unpacks two dimensions wrongly when the last is no multiple of 64
+        # on a CPU bitsandbytes unpacks two dimensions wrongly when the last is no multiple of 64
         flat = layer.matrix().detach().T.flatten()
         packed = _bitsandbytes().nn.Params4bit(flat, requires_grad=False, quant_type='nf4',
                                                compress_statistics=True)
