@@ -6,28 +6,43 @@
 __all__ = ['speech_pieces', 'spliced_examples', 'reading_targets', 'ReadingHead', 'base_steps', 'build_base']
 
 # %% ../../nbs/standin/04_base.ipynb #e126f8b6
-import hashlib
-import json
+import hashlib, json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from collections.abc import Iterator,Sequence
-
 from ..batch import Example
-from ..codec import Codec, encode_batch, load_codec
-from ..progress import progress_bar
-from .synth import MIXES, VOICES, Voice, draw_events, draw_sentence, synthesize, write_sentence
-from ..tags import EVENTS, KNOWN_TAGS, encode_text, find_tags, to_script
-from ..model import Dia, DiaConfig
 from ..checkpoint import save_dia
+from ..codec import Codec, encode_batch, load_codec
 from ..files import atomic_path
 from ..loss import head_loss
-from .splice import Pieces, Spliced, cut_clip, script_tokens, splice_clips
+from ..model import Dia, DiaConfig
+from ..progress import progress_bar
 from ..settings import TrainConfig
-from ..steps import fill_part, lr_at, make_optimizer, plan_steps, prepare_model, validate
+from .splice import Pieces, Spliced, cut_clip, script_tokens, splice_clips
+from .synth import (MIXES, VOICES, Voice, draw_events, draw_sentence, synthesize,
+                                     write_sentence)
+from ..steps import (fill_part, lr_at, make_optimizer, plan_steps, prepare_model,
+                             validate)
+from ..tags import EVENTS, KNOWN_TAGS, encode_text, find_tags, to_script
 
 import numpy as np
 import torch
 from torch import Tensor
+
+# %% ../../nbs/standin/04_base.ipynb #base0001
+def _read_aloud(script): # tags as they are spelt, letter by letter, each as one word
+    for tag,a,b in reversed(find_tags(script)):
+        script = script[:a]+''.join(filter(str.isalpha, tag))+script[b:]
+    return script
+
+def _draw_speech(rng, held, tagged): # a script and who says it
+    words,commas = draw_sentence(rng, held, rng.random() < .03)
+    who,jitter = rng.integers(2),1+.01*rng.uniform(-1, 1, 2)
+    events = draw_events(rng, len(words), MIXES['even']) if rng.random() < tagged else ()
+    text = write_sentence(rng, words, commas, *events)
+    kinds,voice = dict(zip(EVENTS, rng.permutation(KNOWN_TAGS))),VOICES['mf'[who]]
+    script = to_script(text, kinds, ('[S1]','[S2]')[who]).text
+    return script,Voice(voice.f0*jitter[0], voice.scale*jitter[1])
 
 # %% ../../nbs/standin/04_base.ipynb #d2602062
 def speech_pieces(
@@ -39,71 +54,69 @@ def speech_pieces(
     progress:bool=False, # show a bar
 ) -> list[Pieces]:
     "Random sentences without nonverbal sounds, spoken, encoded and cut at their words."
-    rng,out = np.random.default_rng([seed, held]),[]
+    rng,rate,out = np.random.default_rng([seed, held]),codec.sample_rate,[]
     with progress_bar(n, 'speech', 'clip', disable=not progress) as bar:
         while len(out) < n:
             said = []
             for _ in range(min(500, n-len(out))):
-                words,commas = draw_sentence(rng, held, rng.random() < .03)
-                who,jitter = rng.integers(2),1+.01*rng.uniform(-1, 1, 2)
-                voice = VOICES['mf'[who]]
-                events = draw_events(rng, len(words), MIXES['even']) if rng.random() < tagged else ()
-                text = write_sentence(rng, words, commas, *events)
-                script = to_script(text, dict(zip(EVENTS, rng.permutation(KNOWN_TAGS))), ('[S1]','[S2]')[who]).text
-                aloud = script
-                for tag,a,b in reversed(find_tags(script)): # letter by letter, one word
-                    aloud = aloud[:a]+''.join(filter(str.isalpha, tag))+aloud[b:]
-                voice = Voice(voice.f0*jitter[0], voice.scale*jitter[1])
-                said.append((script, synthesize(aloud, voice, int(rng.integers(2**31)), codec.sample_rate)))
+                script,voice = _draw_speech(rng, held, tagged)
+                sound = synthesize(_read_aloud(script), voice, int(rng.integers(2**31)), rate)
+                said.append((script, sound))
                 bar.update()
-            for (script,sound),codes in zip(said, encode_batch(codec, [o.wave for _,o in said])):
-                out.append(cut_clip(script, codes, [(w, a) for w,a,_ in sound.words], codec.sample_rate/codec.hop))
+            for (script,sound),codes in zip(said, encode_batch(codec, [s.wave for _,s in said])):
+                times = [(word, begin) for word,begin,_ in sound.words]
+                out.append(cut_clip(script, codes, times, rate/codec.hop))
     return out
 
-def spliced_examples(
-    clips:Sequence[Spliced],
-) -> list[Example]:
+# %% ../../nbs/standin/04_base.ipynb #base0004
+def spliced_examples(clips:Sequence[Spliced]) -> list[Example]:
     "Spliced clips as training reads them."
-    return [Example.of(str(i), o.script, o.codes) for i,o in enumerate(clips)]
+    return [Example.of(str(i), clip.script, clip.codes) for i,clip in enumerate(clips)]
 
 # %% ../../nbs/standin/04_base.ipynb #2c49ecbe
 def reading_targets(
     clips:Sequence[Spliced],
     rows:int, # T of the batch
     width:int, # S of the batch
-) -> Tensor: # (B,T,S) bool: the bytes of the word that is said in each row; no byte in rows after the last frame
+) -> Tensor: # (B,T,S) bool: bytes of the word that is said in each row; none after the last frame
     "Where in its script each clip is, row by row."
     want = torch.zeros(len(clips), rows, width, dtype=torch.bool)
-    for i,o in enumerate(clips):
-        bytes_at = [0] + [len(encode_text(o.script[:a])) for _,a in script_tokens(o.script)[1:]] + [len(encode_text(o.script))]
-        rows_at = [0, *o.starts[1:], len(o.codes)]
+    for i,clip in enumerate(clips):
+        until = [*(at for _,at in script_tokens(clip.script)[1:]), None] # the last ends the script
+        bytes_at = [0, *(len(encode_text(clip.script[:at])) for at in until)]
+        rows_at = [0, *clip.starts[1:], len(clip.codes)]
         for a,b,x,y in zip(rows_at, rows_at[1:], bytes_at, bytes_at[1:]): want[i,a:b,x:y] = True
     return want
 
+# %% ../../nbs/standin/04_base.ipynb #base0005
 class ReadingHead:
     "One head of a cross-attention, whose attention is scored."
-    def __init__(self, model:Dia, layer:int=1, head:int=0):
-        self.attention,self.head,self.seen = model.decoder.layers[layer].cross_attention,head,None
+    def __init__(self, model:Dia):
+        self.attention,self.head,self.seen = model.decoder.layers[1].cross_attention,0,None
         self.hook = self.attention.register_forward_hook(self._keep)
-    def _keep(self, module, args, out): self.seen = args[0],args[1][0]      # (B,T,D) and keys (B,K,S,H)
+
+    def _keep(self, module, args, out): self.seen = args[0],args[1][0] # (B,T,D) and keys (B,K,S,H)
+
     def loss(self,
         want:Tensor, # (B,T,S) from `reading_targets`
         text_mask:Tensor, # (B,S)
     ) -> Tensor: # scalar, nats
         "What the head misses of the bytes it should look at, in the last forward pass."
         x,keys = self.seen
-        shared = self.attention.q_proj.out_shape[0]//keys.shape[1]          # query heads to a key head
-        scores = (x @ self.attention.q_proj.weight[:,self.head]) @ keys[:,self.head//shared].mT
+        shared = self.attention.q_proj.out_shape[0]//keys.shape[1] # query heads to a key head
+        query = x @ self.attention.q_proj.weight[:,self.head]
+        scores = query @ keys[:,self.head//shared].mT
         log_p = scores.masked_fill(~text_mask[:,None], -torch.inf).log_softmax(-1)
         missed = -log_p.masked_fill(~want, -torch.inf)[want.any(-1)].logsumexp(-1)
-        return missed.mean() if len(missed) else scores.sum()*0             # a batch may have lost all its scripts
+        return missed.mean() if len(missed) else scores.sum()*0 # a batch may have lost all scripts
 
 # %% ../../nbs/standin/04_base.ipynb #5626458e
+_READING = .3 # weight of the reading head's loss
+
 def base_steps(
     model:Dia, # of `prepare_model`, changed in place
     clips:Sequence[Spliced],
     cfg:TrainConfig,
-    reading:float=.3, # weight of the reading head's loss
 ) -> Iterator[tuple[float,float]]: # after each step: loss and the reading head's loss, in nats
     "Train on clips whose pieces are known."
     recipe,examples,head = cfg.recipe,spliced_examples(clips),ReadingHead(model)
@@ -111,16 +124,27 @@ def base_steps(
     try:
         for step,(part,) in enumerate(plan_steps(examples, model.config, cfg)):
             batch = fill_part(part, examples, model.config, recipe.uncond_p, recipe.corrupt)
-            found = head_loss(model.hidden(batch.text_ids, batch.text_mask, batch.audio_ids), model.decoder.logits_dense, batch.targets)
-            want = reading_targets([clips[i] for i in part.clips], *batch.targets.shape[1:2], batch.text_ids.shape[1])
-            read = head.loss(want & batch.text_ids.any(1)[:,None,None], batch.text_mask) # not those that lost their script
-            (found.loss+reading*read).backward()
+            hidden = model.hidden(batch.text_ids, batch.text_mask, batch.audio_ids)
+            found = head_loss(hidden, model.decoder.logits_dense, batch.targets)
+            rows,width = batch.targets.shape[1],batch.text_ids.shape[1]
+            want = reading_targets([clips[i] for i in part.clips], rows, width)
+            want &= batch.text_ids.any(1)[:,None,None] # not of those that lost their script
+            read = head.loss(want, batch.text_mask)
+            (found.loss+_READING*read).backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), recipe.max_grad_norm)
-            for g in optimizer.param_groups: g['lr'] = lr_at(step, recipe.steps, recipe.lr, recipe.lr_end, recipe.warmup)
+            lr = lr_at(step, recipe.steps, recipe.lr, recipe.lr_end, recipe.warmup)
+            for group in optimizer.param_groups: group['lr'] = lr
             optimizer.step()
             optimizer.zero_grad()
             yield found.loss.item(),read.item()
     finally: head.hook.remove()
+
+# %% ../../nbs/standin/04_base.ipynb #base0008
+_RECIPE = dict(model='random:tiny', mode='full', max_rows=1024, lr=4e-3, lr_end=.02, warmup=.05,
+               uncond_p=.1, corrupt=.2, dtype='fp32')
+_TAGGED = .5 # share of the sentences with tags, read aloud
+
+def _rounded(numbers): return [round(x, 4) for x in numbers]
 
 def build_base(
     out:str|Path, # folder for config.json, model.safetensors and about.json
@@ -128,27 +152,28 @@ def build_base(
     clips:int=6000, # sentences that are spoken
     spliced:int=60000, # sentences made of their pieces
     steps:int=18000, # 0.12 CPU seconds each
-    tagged:float=.5, # share of the sentences with tags, read aloud
     seed:int=0,
     progress:bool=True, # show bars
 ) -> dict: # what about.json holds: sizes, how made, validation
     "Train a tiny Dia on speech and save it in half precision; `load_dia` reads it."
-    codec,config = codec or load_codec('tiny', 'cpu'),DiaConfig.tiny()
-    learn = splice_clips(speech_pieces(clips, codec, seed, False, tagged, progress), spliced, seed, jump=.3)
+    codec,config,out = codec or load_codec('tiny', 'cpu'),DiaConfig.tiny(),Path(out)
+    pieces = speech_pieces(clips, codec, seed, False, _TAGGED, progress)
+    learn = splice_clips(pieces, spliced, seed, jump=.3)
     check = splice_clips(speech_pieces(200, codec, seed, True, 0., progress), 200, seed, jump=0.)
-    cfg = TrainConfig.flat(model='random:tiny', mode='full', steps=steps, max_rows=1024, lr=4e-3, lr_end=.02, warmup=.05, uncond_p=.1, corrupt=.2,
-                      dtype='fp32', seed=seed)
+    cfg = TrainConfig.flat(steps=steps, seed=seed, **_RECIPE)
     model = prepare_model(Dia(config).reset_parameters(seed), 'full')
     with progress_bar(steps, 'base', 'step', disable=not progress) as bar:
         for loss,read in base_steps(model, learn, cfg):
-            bar.set_postfix(loss=f'{loss:.3f}', reading=f'{read:.3f}', refresh=False)
+            bar.set_postfix(dict(loss=f'{loss:.3f}', reading=f'{read:.3f}'), refresh=False)
             bar.update()
-    model = model.half().float()                         # what is measured is what is stored
+    model = model.half().float() # what is measured is what is stored
     found = validate(model, spliced_examples(check))
     save_dia(model.half(), out)
-    about = dict(made_by='dia_nvtts.standin.base.build_base', codec=codec.id, clips=clips, tagged=tagged, spliced=spliced, steps=steps, seed=seed,
-                 batch_rows=cfg.data.max_rows, parameters=sum(p.numel() for p in model.parameters()),
-                 sha256=hashlib.sha256((Path(out)/'model.safetensors').read_bytes()).hexdigest(),
-                 loss=round(found['loss'], 4), per_codebook=[round(o, 4) for o in found['per_codebook']], eos_accuracy=round(found['eos_accuracy'], 4))
-    with atomic_path(Path(out)/'about.json') as p: p.write_text(json.dumps(about, indent=1))
+    digest = hashlib.sha256((out/'model.safetensors').read_bytes()).hexdigest()
+    loss,ends = _rounded([found['loss'], found['eos_accuracy']])
+    about = dict(made_by='dia_nvtts.standin.base.build_base', codec=codec.id, clips=clips,
+                 tagged=_TAGGED, spliced=spliced, steps=steps, seed=seed, batch_rows=cfg.data.max_rows,
+                 parameters=sum(p.numel() for p in model.parameters()), sha256=digest, loss=loss,
+                 per_codebook=_rounded(found['per_codebook']), eos_accuracy=ends)
+    with atomic_path(out/'about.json') as p: p.write_text(json.dumps(about, indent=1))
     return about

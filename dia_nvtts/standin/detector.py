@@ -11,8 +11,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from ..codec import Codec, decode_codes, encode_audio, encode_batch, load_codec
-from ..detector import (HOP, RATE, Recording, SoundNet, StandInDetector, event_tags, load_detector, mel_steps, save_detector,
-                                stand_in_recordings)
+from ..detector import (HOP, RATE, Recording, SoundNet, StandInDetector, event_tags,
+                                load_detector, mel_steps, save_detector, stand_in_recordings)
 from ..evaluate import false_events, shuffle_requests, tag_scores
 from ..progress import progress_bar
 from ..tags import EVENTS
@@ -30,7 +30,7 @@ def make_tapes(
     profile='seed', # of their tags
     seed:int=0,
 ) -> tuple[Tensor,Tensor]: # waves (n,TAPE) and the class of each of their steps (n,1+TAPE//HOP)
-    "Recordings at any level one after the other, 0.1 to 1 s apart; class 0 is no event, else the position in `EVENTS` from 1."
+    "Recordings one after the other; class 0 is no event, else the position in `EVENTS` from 1."
     rng,waves,labels,at = np.random.default_rng(seed),[],[],TAPE
     classes = {t:k for k,t in reversed(list(enumerate(event_tags(profile).values(), 1)))}
     for r in recordings:
@@ -38,11 +38,14 @@ def make_tapes(
             waves.append(np.zeros(TAPE, np.float32))
             labels.append(np.zeros(1+TAPE//HOP, np.int64))
             at = int(rng.uniform(0, .5)*RATE)
-        waves[-1][at:at+len(r.wave)] = r.wave*np.float32(math.exp(rng.uniform(-1.1, .9))) # a third to two and a half times as loud
-        for tag,a,b in r.events: labels[-1][round((at+a*RATE)/HOP):round((at+b*RATE)/HOP)] = classes[tag]
+        louder = np.float32(math.exp(rng.uniform(-1.1, .9))) # a third to two and a half times
+        waves[-1][at:at+len(r.wave)] = r.wave*louder
+        for tag,a,b in r.events:
+            labels[-1][round((at+a*RATE)/HOP):round((at+b*RATE)/HOP)] = classes[tag]
         at += len(r.wave)+int(rng.uniform(.1, 1)*RATE)
     return torch.from_numpy(np.stack(waves)).clamp(-1, 1),torch.from_numpy(np.stack(labels))
 
+# %% ../../nbs/standin/05_detector.ipynb #dete0001
 def through_codec(
     waves:Tensor, # (n,W)
     codec:Codec,
@@ -51,61 +54,70 @@ def through_codec(
 ) -> Tensor: # (n,W)
     "Each wave encoded and decoded, with mistakes on the way."
     gen,out = torch.Generator().manual_seed(seed),[]
-    for w in waves:
-        codes = encode_audio(codec, w)
+    for wave in waves:
+        codes = encode_audio(codec, wave)
         bad = torch.rand(codes.shape, generator=gen) < wrong*torch.rand((), generator=gen)
         noise = torch.randint(codec.codebook_size, codes.shape, generator=gen)
-        out.append(decode_codes(codec, torch.where(bad, noise, codes))[:len(w)])
+        out.append(decode_codes(codec, torch.where(bad, noise, codes))[:len(wave)])
     return torch.stack(out)
 
 # %% ../../nbs/standin/05_detector.ipynb #bf3a7c66
+_BATCH,_SECONDS = 16,4. # crops in a step, and how long they are
+_LR = 4e-3
+
 def train_detector(
     net:SoundNet, # changed in place
     waves:Tensor, # (n,TAPE)
     labels:Tensor, # (n,1+TAPE//HOP)
     steps:int,
-    batch:int=16,
-    seconds:float=4., # of a crop
-    lr:float=4e-3,
     seed:int=0,
 ) -> Iterator[float]: # loss of each step in nats
     "Train on random crops."
-    gen,mel = torch.Generator().manual_seed(seed),torch.cat([mel_steps(w[None]) for w in waves])
-    n,opt = int(seconds*RATE/HOP),torch.optim.AdamW(net.parameters(), lr=lr, weight_decay=1e-2)
+    mel,n = torch.cat([mel_steps(wave[None]) for wave in waves]),int(_SECONDS*RATE/HOP)
+    gen = torch.Generator().manual_seed(seed)
+    opt = torch.optim.AdamW(net.parameters(), lr=_LR, weight_decay=1e-2)
     net.train()
     for step in range(steps):
-        for g in opt.param_groups: g['lr'] = lr*min(1, (step+1)/30)*(1+math.cos(math.pi*step/steps))/2
-        tape = torch.randint(len(mel), (batch,), generator=gen).tolist()
-        at = torch.randint(mel.shape[2]-n, (batch,), generator=gen).tolist()
-        x,y = (torch.stack([o[i,...,a:a+n] for i,a in zip(tape, at)]) for o in (mel,labels))
-        loss = F.cross_entropy(net(x), y)
+        lr = _LR*min(1, (step+1)/30)*(1+math.cos(math.pi*step/steps))/2
+        for group in opt.param_groups: group['lr'] = lr
+        tape = torch.randint(len(mel), (_BATCH,), generator=gen).tolist()
+        at = torch.randint(mel.shape[2]-n, (_BATCH,), generator=gen).tolist()
+        def crops(source): return torch.stack([source[i,...,a:a+n] for i,a in zip(tape, at)])
+        loss = F.cross_entropy(net(crops(mel)), crops(labels))
         opt.zero_grad()
         loss.backward()
         opt.step()
-        yield float(loss.detach())
+        yield loss.item()
 
 # %% ../../nbs/standin/05_detector.ipynb #c10368e7
+def _spoilt(codes, codebook_size, gen): # a tenth of them replaced by any
+    bad = torch.rand(codes.shape, generator=gen) < .1
+    return torch.where(bad, torch.randint(codebook_size, codes.shape, generator=gen), codes)
+
+def _score(truth, heard):
+    whole,near = (tag_scores(truth, heard, *within)['(micro)'] for within in ((), (.2,)))
+    found = dict(recall=whole['recall'], in_place=near['recall'], precision=whole['precision'],
+                 f1=whole['f1'], false_events=false_events(truth, heard))
+    return {name: None if x is None else round(x, 3) for name,x in found.items()}
+
+# %% ../../nbs/standin/05_detector.ipynb #dete0003
 def measure_detector(
     detector:StandInDetector,
     codec:Codec,
     n:int=240, # recordings
-    seed:int=10**6,
-) -> dict: # 'clean', 'codec', 'wrong codes', 'shuffled' -> recall, in_place, precision, f1, false_events
+) -> dict: # clean, codec, wrong codes, shuffled -> recall, in_place, precision, f1, false_events
     "What a detector reaches on held-out sentences by other speakers."
-    known = stand_in_recordings(n, seed, held=True, profile='paper')
-    waves,truth = [o.wave for o in known],[list(o.events) for o in known]
-    codes,gen = encode_batch(codec, waves),torch.Generator().manual_seed(seed)
-    def spoil(c): return torch.where(torch.rand(c.shape, generator=gen) < .1, torch.randint(codec.codebook_size, c.shape, generator=gen), c)
-    decoded = lambda codes: [decode_codes(codec, c)[:len(w)] for c,w in zip(codes, waves)]
-    def row(waves, truth):
-        heard = detector.detect_batch(waves, RATE)
-        whole,near = tag_scores(truth, heard)['(micro)'],tag_scores(truth, heard, .2)['(micro)']
-        return dict(recall=whole['recall'], in_place=near['recall'], precision=whole['precision'], f1=whole['f1'],
-                    false_events=false_events(truth, heard))
-    rows = {'clean':row(waves, truth), 'codec':row(decoded(codes), truth), 'wrong codes':row(decoded(map(spoil, codes)), truth),
-            'shuffled':row(waves, shuffle_requests(truth))}
-    return {k:{m:None if x is None else round(x, 3) for m,x in v.items()} for k,v in rows.items()}
+    known = stand_in_recordings(n, 10**6, held=True, profile='paper') # training uses small seeds
+    waves,truth = [r.wave for r in known],[list(r.events) for r in known]
+    codes,gen = encode_batch(codec, waves),torch.Generator().manual_seed(10**6)
+    wrong = [_spoilt(c, codec.codebook_size, gen) for c in codes]
+    def decoded(codes): return [decode_codes(codec, c)[:len(w)] for c,w in zip(codes, waves)]
+    sounds = {'clean': waves, 'codec': decoded(codes), 'wrong codes': decoded(wrong)}
+    heard = {how: detector.detect_batch(sound, RATE) for how,sound in sounds.items()}
+    found = {how: _score(truth, events) for how,events in heard.items()}
+    return found | {'shuffled': _score(shuffle_requests(truth), heard['clean'])}
 
+# %% ../../nbs/standin/05_detector.ipynb #dete0005
 def build_detector(
     out:str|Path, # folder for 'detector.safetensors' and 'detector.json'
     codec:Codec|None=None, # default the tiny one that ships
@@ -115,19 +127,21 @@ def build_detector(
     measured:int=240, # held-out recordings to measure on
     progress:bool=True, # show a bar
 ) -> dict: # as `measure_detector`
-    "Make the small detector: recordings, three ways of hearing them, training, measuring, writing."
+    "Make the small detector."
     codec,kinds = codec or load_codec('tiny', 'cpu'),list(EVENTS)
-    clean,labels = make_tapes(stand_in_recordings(recordings, seed, held=False, spread=.04, profile='paper'), 'paper', seed)
+    learn = stand_in_recordings(recordings, seed, held=False, spread=.04, profile='paper')
+    clean,labels = make_tapes(learn, 'paper', seed)
     waves = torch.cat([clean, through_codec(clean, codec), through_codec(clean, codec, .25, seed)])
     torch.manual_seed(seed)
     net = SoundNet(1+len(kinds))
     with progress_bar(steps, 'detector', 'step', disable=not progress) as bar:
-        for loss in train_detector(net, waves, labels.repeat(3, 1), steps, seed=seed):
+        for loss in train_detector(net, waves, labels.repeat(3, 1), steps, seed):
             bar.set_postfix(dict(loss=f'{loss:.3f}'), refresh=False)
             bar.update()
-    net = net.half().float()                                                # what is measured is what is stored
+    net = net.half().float() # what is measured is what is stored
     metrics = measure_detector(StandInDetector(net, kinds, profile='paper'), codec, measured)
-    made = dict(by='dia_nvtts.standin.detector.build_detector', recordings=recordings, steps=steps, seed=seed,
-                codec=codec.id, sound='computed by dia_nvtts.standin.synth, no recordings of people')
+    made = dict(by='dia_nvtts.standin.detector.build_detector', recordings=recordings, steps=steps,
+                seed=seed, codec=codec.id,
+                sound='computed by dia_nvtts.standin.synth, no recordings of people')
     save_detector(net, out, kinds, torch.float16, made=made, metrics=metrics)
     return metrics

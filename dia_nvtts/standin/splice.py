@@ -7,6 +7,7 @@ __all__ = ['script_tokens', 'Pieces', 'cut_clip', 'Spliced', 'splice_clips']
 
 # %% ../../nbs/standin/03_splice.ipynb #3fbc323b
 import re
+from collections import defaultdict
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -19,14 +20,13 @@ from torch import Tensor
 # %% ../../nbs/standin/03_splice.ipynb #ea3a62ea
 def script_tokens(
     script:str, # '[S1] Well, (laughs) no.'
-) -> list[tuple[str,int]]: # each word, in lower case, and each tag, and where it begins in the script
+) -> list[tuple[str,int]]: # each word, in lower case, and each tag, and where it begins
     "What of a script takes time to say, in order."
-    tags = [(script[a:b], a, b) for _,a,b in find_tags(script)]
-    blank = script
+    tags,blank = find_tags(script),script
     for _,a,b in tags: blank = blank[:a]+' '*(b-a)+blank[b:]
     blank = re.sub(r'\[S\d\]', '    ', blank).replace('’', "'")
     words = [(m[0].lower(), m.start()) for m in re.finditer(r"[^\W_]+(?:'[^\W_]+)*", blank)]
-    return sorted(words + [(t, a) for t,a,_ in tags], key=lambda o: o[1])
+    return sorted(words + [(script[a:b], a) for _,a,b in tags], key=lambda token: token[1])
 
 # %% ../../nbs/standin/03_splice.ipynb #2abfdb23
 class Pieces(NamedTuple):
@@ -37,14 +37,9 @@ class Pieces(NamedTuple):
     codes:list[Tensor] # (T,C) of each piece
     lead:Tensor # (T,C) before the first
 
-def cut_clip(
-    script:str, # begins with one speaker tag
-    codes:Tensor, # (T,C)
-    times:Sequence[tuple[str,float]], # each word and sound, and when it begins in seconds; a sound may have any name
-    rate:float, # frames per second
-) -> Pieces: # raises ValueError where script and times do not belong together
-    "Cut script and codes where words and sounds begin."
-    tokens,speakers = script_tokens(script),re.findall(r'\[S\d\]', script)
+# %% ../../nbs/standin/03_splice.ipynb #splic002
+def _check_times(script, tokens, times):
+    speakers = re.findall(r'\[S\d\]', script)
     if len(speakers) != 1 or not script.startswith(speakers[0]):
         raise ValueError(f'got {len(speakers)} speaker tags, expected one at the beginning')
     if len(tokens) != len(times) or not tokens:
@@ -52,12 +47,25 @@ def cut_clip(
     for (token,_),(name,_) in zip(tokens, times):
         if token[0] != '(' and token != name.lower().replace('’', "'"):
             raise ValueError(f'the script says {token!r}, the times {name!r}')
+
+# %% ../../nbs/standin/03_splice.ipynb #splic003
+def cut_clip(
+    script:str, # begins with one speaker tag
+    codes:Tensor, # (T,C)
+    times:Sequence[tuple[str,float]], # each word and sound (of any name) and where it begins, s
+    rate:float, # frames per second
+) -> Pieces: # raises ValueError where script and times do not belong together
+    "Cut script and codes where words and sounds begin."
+    tokens = script_tokens(script)
+    _check_times(script, tokens, times)
     at = [round(t*rate) for _,t in times] + [len(codes)]
     if at[0] < 0 or any(a >= b for a,b in zip(at, at[1:])):
-        raise ValueError(f'pieces begin at frames {at[:-1]} of {len(codes)}: expected each after the one before')
-    begin = [o for _,o in tokens] + [len(script)]
-    return Pieces(speakers[0], [o for o,_ in tokens], [script[a:b].strip() for a,b in zip(begin, begin[1:])],
-                  [codes[a:b] for a,b in zip(at, at[1:])], codes[:at[0]])
+        raise ValueError(f'pieces begin at frames {at[:-1]} of {len(codes)}: '
+                         'expected each after the one before')
+    begin = [start for _,start in tokens] + [len(script)]
+    texts = [script[a:b].strip() for a,b in zip(begin, begin[1:])]
+    pieces = [codes[a:b] for a,b in zip(at, at[1:])]
+    return Pieces(script[:4], [token for token,_ in tokens], texts, pieces, codes[:at[0]])
 
 # %% ../../nbs/standin/03_splice.ipynb #d0b81cf4
 class Spliced(NamedTuple):
@@ -67,6 +75,19 @@ class Spliced(NamedTuple):
     tokens:tuple[str,...] # its words and tags
     starts:tuple[int,...] # frame at which each of them begins
 
+# %% ../../nbs/standin/03_splice.ipynb #splic004
+def _pick(rng, things): return things[int(rng.integers(len(things)))]
+
+def _walk(rng, clips, first, jump): # (token, text), as many as `first` has; `clips` of its voice
+    clip,at = first,0
+    for k in range(len(first.tokens)):
+        if k and (at == len(clip.tokens) or rng.random() < jump):
+            clip = _pick(rng, clips)
+            at = int(rng.integers(len(clip.tokens)))
+        yield clip.tokens[at],clip.texts[at]
+        at += 1
+
+# %% ../../nbs/standin/03_splice.ipynb #splic005
 def splice_clips(
     clips:Sequence[Pieces],
     n:int, # how many to make
@@ -76,21 +97,18 @@ def splice_clips(
     "New clips, as long as the old ones, from the pieces of one voice each."
     if not clips: raise ValueError('got no clips to splice: expected some whose times are known')
     if not 0 <= jump <= 1: raise ValueError(f'jump is {jump}: expected 0 to 1')
-    members,said = {},{}
-    for c in clips:
-        members.setdefault(c.voice, []).append(c)
-        for text,codes in zip(c.texts, c.codes): said.setdefault((c.voice, text.lower()), []).append((text, codes))
+    members,said = defaultdict(list),defaultdict(list) # clips of a voice, recordings of its words
+    for clip in clips:
+        members[clip.voice].append(clip)
+        for text,codes in zip(clip.texts, clip.codes):
+            said[clip.voice, text.lower()].append((text, codes))
     rng,out = np.random.default_rng([seed, 7]),[]
-    pick = lambda o: o[int(rng.integers(len(o)))]
     for _ in range(n):
-        one = pick(clips)
-        voice,at,walk = one.voice,0,[]
-        for _ in one.tokens:
-            if walk and (at == len(one.tokens) or rng.random() < jump): one = pick(members[voice]); at = int(rng.integers(len(one.tokens)))
-            walk.append((one.tokens[at], one.texts[at]))
-            at += 1
-        pieces = [pick(said[voice, text.lower()]) for _,text in walk]
-        codes = [pick(members[voice]).lead, *(c for _,c in pieces)]
+        first = _pick(rng, clips)
+        walk = list(_walk(rng, members[first.voice], first, jump))
+        pieces = [_pick(rng, said[first.voice, text.lower()]) for _,text in walk]
+        codes = [_pick(rng, members[first.voice]).lead, *(c for _,c in pieces)]
         starts = np.cumsum([len(c) for c in codes[:-1]]).tolist()
-        out.append(Spliced(' '.join([voice, *(t for t,_ in pieces)]), torch.cat(codes), tuple(t for t,_ in walk), tuple(starts)))
+        script = ' '.join([first.voice, *(text for text,_ in pieces)])
+        out.append(Spliced(script, torch.cat(codes), tuple(t for t,_ in walk), tuple(starts)))
     return out
