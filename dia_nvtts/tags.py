@@ -97,7 +97,7 @@ WORDS |= dict.fromkeys('clears_throat clearing_throat throat_clearing throatclea
                        ' clears_his_throat clears_her_throat'.split(), '(clears throat)')
 for _tag,_words in _stems.items():
     for _w in _words.split(): WORDS |= dict.fromkeys((_w, _w+'s', _w.removesuffix('e')+'ing'), _tag)
-KNOWN_TAGS = tuple(dict.fromkeys([*DIA_TAGS, *WORDS.values(), *PROFILES['seed'].values(),
+KNOWN_TAGS = tuple(dict.fromkeys([*DIA_TAGS, *_stems, *PROFILES['seed'].values(),
                                   *PROFILES['paper'].values(), *PROFILES['dia'].values()]))
 _MANNER = set('softly quietly loudly nervously heavily deeply lightly sharply slightly soft quiet'
               ' loud nervous heavy deep light sharp slight'.split())
