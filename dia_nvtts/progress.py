@@ -31,15 +31,16 @@ class _Bar(tqdm):
 
 # %% ../nbs/tools/progress.ipynb #3bbb9f08
 class _Lines(_Bar):
-    "Plain lines: the first after 30 s, then one every 10 % or 10 minutes but 30 s apart, and the last."
+    "Plain lines: one after 30 s, then every 10 % or 10 minutes but 30 s apart, and the last."
     def __init__(self, *args, **kw):
-        super().__init__(*args, ncols=0, mininterval=0, miniters=1, **kw)
+        super().__init__(*args, ncols=0, mininterval=0, miniters=1, smoothing=0, **kw)
         self.said,self.said_at = None,self._time()
 
     def _due(self):
         waited = self._time()-self.said_at
         if waited < 30 or self.said == self.n: return False
-        return self.said is None or waited >= 600 or 10*(self.n-self.said) >= (self.total or float('inf'))
+        if self.said is None or waited >= 600: return True
+        return bool(self.total) and 10*(self.n-self.said) >= self.total
 
     def _say(self):
         self.said,self.said_at = self.n,self._time()
@@ -54,7 +55,6 @@ class _Lines(_Bar):
         if self.disable: return
         self.disable = True
         self._decr_instances(self)
-        self._ema_dt = lambda: None                        # the last line tells the mean speed
         if self.said != self.n: self._say()
 
 # %% ../nbs/tools/progress.ipynb #1ced8f71
@@ -74,7 +74,8 @@ def _in_notebook():
 
 def _style(file): # notebook, bar, lines or none
     mode = os.environ.get('DIA_PROGRESS') or 'auto'
-    if mode not in PROGRESS: raise ValueError(f"DIA_PROGRESS is {mode!r}: expected {', '.join(PROGRESS)}")
+    if mode not in PROGRESS:
+        raise ValueError(f"DIA_PROGRESS is {mode!r}: expected {', '.join(PROGRESS)}")
     if mode in ('lines', 'none'): return mode
     if _in_notebook(): return 'notebook'
     return 'bar' if mode == 'bar' or file.isatty() else 'lines'
@@ -90,11 +91,12 @@ def progress_bar(
     disable:bool=False, # show nothing
     file=None, # where to; stderr
     clock=time.time, # seconds; a test brings its own
-) -> tqdm: # to be used with `with`, `.update(n)` and `.set_postfix({name: number})`, most important first
+) -> tqdm: # for `with`, `.update(n)` and `.set_postfix({name: number})`, most important first
     "A bar on a terminal and in a notebook, lines in a log."
     file = file or sys.stderr
     style = _style(file)
-    wanted = dict(total=total, desc=desc, unit=unit, initial=initial, disable=disable or style == 'none')
+    wanted = dict(total=total, desc=desc, unit=unit, initial=initial,
+                  disable=disable or style == 'none')
     if style == 'notebook':
         from tqdm.auto import tqdm as notebook_bar
         bar = notebook_bar(**wanted)

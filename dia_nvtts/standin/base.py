@@ -140,8 +140,9 @@ def base_steps(
     finally: head.hook.remove()
 
 # %% ../../nbs/standin/04_base.ipynb #base0008
-_RECIPE = dict(model='random:tiny', mode='full', max_rows=1024, lr=4e-3, lr_end=.02, warmup=.05,
-               uncond_p=.1, corrupt=.2, dtype='fp32')
+_RECIPE = dict(
+    model='random:tiny', mode='full', max_rows=1024, lr=4e-3, lr_end=.02, warmup=.05, uncond_p=.1,
+    corrupt=.2, dtype='fp32')
 _TAGGED = .5 # share of the sentences with tags, read aloud
 
 def _rounded(numbers): return [round(x, 4) for x in numbers]
