@@ -11,18 +11,46 @@ from pathlib import Path
 
 from ..files import atomic_path
 from ..checkpoint import load_dia, save_dia
-from ..lora import adapter_from_hf, adapter_to_hf, load_adapter, merge_adapter, read_adapter_config
+from ..lora import (adapter_from_hf, adapter_to_hf, load_adapter, merge_adapter,
+                            read_adapter_config)
 from ..report import read_metrics
 
 import torch
 
 # %% ../../nbs/tools/export.ipynb #b42e1d17
-LICENCE = '''The code that made this is under the Apache licence 2.0. The corpus is not: the card of NonverbalTTS puts its annotations under
-CC BY-NC-SA 4.0 and leaves the recordings under the terms of VoxCeleb and Expresso (CC BY-NC 4.0). Weights trained on it are best
-treated as research material. The base model has a licence of its own.'''
+LICENCE = (
+    'The code that made this is under the Apache licence 2.0. The corpus is not: the card of '
+    'NonverbalTTS puts its annotations under\nCC BY-NC-SA 4.0 and leaves the recordings under the '
+    'terms of VoxCeleb and Expresso (CC BY-NC 4.0). Weights trained on it are best\ntreated as '
+    'research material. The base model has a licence of its own.')
 
-_NOT_RECIPE = ('model','data','codes','out','generation','versions') # of config.json: paths, and what the card says elsewhere
+# %% ../../nbs/tools/export.ipynb #expo0001
+_NOT_RECIPE = 'model','data','codes','out','generation','versions' # paths, and what is elsewhere
 
+def _table(head, rows): # Markdown
+    line = lambda cells: f'| {" | ".join(map(str, cells))} |'
+    return '\n'.join([line(head), '|'+'---|'*len(head), *map(line, rows)])
+
+def _recipe(run): # parts of the card
+    file = Path(run)/'config.json'
+    if not file.is_file(): return []
+    settings = json.loads(file.read_text(encoding='utf-8'))
+    chosen = [(k,v) for k,v in settings.items() if k not in _NOT_RECIPE and v not in ('',None)]
+    versions = ', '.join(f'{k} {v}' for k,v in settings.get('versions', {}).items())
+    return ['## Recipe', _table(('setting','value'), chosen), f'Versions: {versions}']
+
+def _measured(run): # parts of the card
+    if not (Path(run)/'metrics.jsonl').is_file(): return []
+    valid = [r for r in read_metrics(run) if r.get('kind') == 'valid']
+    rows = []
+    for r in [valid[0],valid[-1]] if len(valid) > 1 else valid:
+        who = 'base' if r is valid[0] and r['step'] == 0 else 'tuned'
+        losses = ' '.join(f'{loss:.2f}' for loss in r['per_codebook'])
+        rows.append((who, r['step'], f'{r["loss"]:.3f}', f'{r["eos_accuracy"]:.0%}', losses))
+    head = 'model','step','loss (nats)','EOS accuracy','per codebook'
+    return ['## On held-out clips', _table(head, rows)] if rows else []
+
+# %% ../../nbs/tools/export.ipynb #expo0002
 def model_card(
     title:str,
     base:str, # hub id or folder of the base model
@@ -31,28 +59,30 @@ def model_card(
     run:str|Path|None=None, # folder of the training run, for recipe and numbers
 ) -> str: # Markdown
     "The README of exported weights."
-    said = [f'# {title}', f'Fine-tuned from `{base}` (generation: {generation}) with dia_nvtts.', f'```python\n{how_to_load}\n```']
-    line = lambda cells: f'| {" | ".join(map(str, cells))} |'
-    table = lambda head,rows: '\n'.join([line(head), '|'+'---|'*len(head), *map(line, rows)])
-    config = Path(run)/'config.json' if run else None
-    if config and config.is_file():
-        settings = json.loads(config.read_text(encoding='utf-8'))
-        chosen = [(k,v) for k,v in settings.items() if k not in _NOT_RECIPE and v not in ('',None)]
-        said += ['## Recipe', table(('setting','value'), chosen),
-                 'Versions: ' + ', '.join(f'{k} {v}' for k,v in settings.get('versions', {}).items())]
-    if run and (Path(run)/'metrics.jsonl').is_file():
-        valid = [r for r in read_metrics(run) if r.get('kind') == 'valid']
-        if valid:
-            rows = [('base' if r is valid[0] and r['step']==0 else 'tuned', r['step'], f'{r["loss"]:.3f}', f'{r["eos_accuracy"]:.0%}',
-                     ' '.join(f'{o:.2f}' for o in r['per_codebook'])) for r in ([valid[0],valid[-1]] if len(valid) > 1 else valid)]
-            said += ['## On held-out clips', table(('model','step','loss (nats)','EOS accuracy','per codebook'), rows)]
-    return '\n\n'.join([*said, '## Licence', LICENCE]) + '\n'
+    made = f'Fine-tuned from `{base}` (generation: {generation}) with dia_nvtts.'
+    known = [*_recipe(run), *_measured(run)] if run else []
+    said = [f'# {title}', made, f'```python\n{how_to_load}\n```', *known, '## Licence', LICENCE]
+    return '\n\n'.join(said) + '\n'
+
+# %% ../../nbs/tools/export.ipynb #expo0003
+_LOADED = { # how what was written is loaded
+    ('merged','nari'): """from dia_nvtts.checkpoint import load_dia
+model = load_dia('{out}')""",
+    ('merged','hf'): """from transformers import DiaForConditionalGeneration
+model = DiaForConditionalGeneration.from_pretrained('{out}')""",
+    ('adapter','hf'): """from peft import PeftModel
+from transformers import DiaForConditionalGeneration
+base = DiaForConditionalGeneration.from_pretrained('{model}')
+model = PeftModel.from_pretrained(base, '{out}')""",
+    ('adapter','nari'): """from dia_nvtts.checkpoint import load_dia
+from dia_nvtts.lora import load_adapter
+model = load_adapter(load_dia('{model}'), '{out}')"""}
 
 # %% ../../nbs/tools/export.ipynb #ae5d7ecf
 def export_adapter(
     adapter:str|Path, # folder with an adapter
     out:str|Path, # folder to write; replaced as a whole
-    model:str='nari-labs/Dia-1.6B-0626', # base weights; read for `merged`, named in the card otherwise
+    model:str='nari-labs/Dia-1.6B-0626', # base; read for `merged`, named in the card otherwise
     to:str='merged', # or `adapter`
     layout:str='nari', # or `hf` for transformers
     dtype:torch.dtype|None=None, # of merged weights; default that of the base
@@ -65,17 +95,10 @@ def export_adapter(
     generation = 'first release' if record.get('cross_attention_rope') else '0626'
     with atomic_path(out, folder=True) as tmp:
         if to == 'merged':
-            base = load_dia(model)
-            merged = merge_adapter(load_adapter(base, adapter))
+            merged = merge_adapter(load_adapter(load_dia(model), adapter))
             save_dia(merged.to(dtype) if dtype else merged, tmp, layout)
         else: (adapter_to_hf if layout == 'hf' else adapter_from_hf)(adapter, tmp)
-        load = {('merged','nari'): f"from dia_nvtts.checkpoint import load_dia\nmodel = load_dia('{out.name}')",
-                ('merged','hf'): "from transformers import DiaForConditionalGeneration\n"
-                                 f"model = DiaForConditionalGeneration.from_pretrained('{out.name}')",
-                ('adapter','hf'): "from peft import PeftModel\nfrom transformers import DiaForConditionalGeneration\n"
-                                  f"base = DiaForConditionalGeneration.from_pretrained('{model}')\n"
-                                  f"model = PeftModel.from_pretrained(base, '{out.name}')",
-                ('adapter','nari'): "from dia_nvtts.checkpoint import load_dia\nfrom dia_nvtts.lora import load_adapter\n"
-                                    f"model = load_adapter(load_dia('{model}'), '{out.name}')"}[to,layout]
-        (tmp/'README.md').write_text(model_card(out.name, model, generation, load, adapter.parent), encoding='utf-8')
+        load = _LOADED[to,layout].format(out=out.name, model=model)
+        card = model_card(out.name, model, generation, load, adapter.parent)
+        (tmp/'README.md').write_text(card, encoding='utf-8')
     return out
