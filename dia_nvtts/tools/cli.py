@@ -175,14 +175,19 @@ def dia_estimate(
     rows = (epoch_rows(config, [c.duration for c in read_processed(data) if c.split == 'train']) if data
             else 3641*mean_clip(config)[0])
     clip = mean_clip(config)[0]
-    table = estimate_table(config, cards, cfg, clip)
+    table = estimate_table(config, cards, cfg)
     print(f'{model}: computed from shapes, nothing was run on a GPU; a mean clip has {clip} rows, '
+<<<<<<< HEAD
           'the rows of a batch are set by dia train --max_rows')
     print(f'{"":30}{"still":>9}{"one clip":>10}' + ''.join(f'{f"in {g:g} GB":>22}' for g in cards))
     for row in table:
         name = row['training'] + (', recompute' if row['recompute'] else '')
         fits = [f'{n:,} rows, {n//clip} clips' if n >= clip else 'does not fit' for n in (row[f'rows in {g:g} GB'] for g in cards)]
         print(f'{name:30}{row["still (GB)"]:6.1f} GB{row["one clip (GB)"]:7.1f} GB' + ''.join(f'{o:>22}' for o in fits))
+=======
+          'dia train --max_rows sets the rows of a batch')
+    print(table.replace({'recompute': {True:'yes', False:'no'}}).to_string(index=False))
+>>>>>>> 0c0e922 (Estimate: cells of one idea, the table is a DataFrame, the measuring process is the page's own; QLoRA tutorial: set-up in three lines, table as DataFrame)
     device,found = 'cuda' if torch.cuda.is_available() else 'cpu',None
     if device == 'cuda' or timed:
         seconds = time_step(config, TrainConfig.flat(r=r, targets=targets, dtype='auto' if device=='cuda' else 'bf16'), device)
@@ -191,7 +196,7 @@ def dia_estimate(
               f'an epoch of {rows:,} rows takes about {found["epoch_hours"]:.1f} h')
     else: print('no GPU here, so no step was timed: --timed takes one on the CPU')
     if out:
-        with atomic_path(out) as p: p.write_text(json.dumps(dict(model=model, table=table, step=found), indent=1))
+        with atomic_path(out) as p: p.write_text(json.dumps(dict(model=model, table=table.to_dict('records'), step=found), indent=1))
         print(f'written: {out}')
 
 # %% ../../nbs/tools/cli.ipynb #7133cde7
