@@ -301,7 +301,8 @@ def training_steps(
             norm,finite = _move(scored, optimizer, acc, scaler, rate, most, loss)
         means = (seen[0]/seen[1].clamp(min=1)).tolist()
         clips = [examples[i].id for part in parts for i in part.clips]
-        yield StepResult(step+1, loss.item(), means, rate, norm, rows, 1-rows/cells, not finite, clips)
+        yield StepResult(step+1, loss.item(), means, rate, norm, rows, 1-rows/cells,
+                         not finite, clips)
 
 # %% ../nbs/10_steps.ipynb #2718f2cd
 @torch.no_grad()

@@ -177,17 +177,8 @@ def dia_estimate(
     clip = mean_clip(config)[0]
     table = estimate_table(config, cards, cfg)
     print(f'{model}: computed from shapes, nothing was run on a GPU; a mean clip has {clip} rows, '
-<<<<<<< HEAD
           'the rows of a batch are set by dia train --max_rows')
-    print(f'{"":30}{"still":>9}{"one clip":>10}' + ''.join(f'{f"in {g:g} GB":>22}' for g in cards))
-    for row in table:
-        name = row['training'] + (', recompute' if row['recompute'] else '')
-        fits = [f'{n:,} rows, {n//clip} clips' if n >= clip else 'does not fit' for n in (row[f'rows in {g:g} GB'] for g in cards)]
-        print(f'{name:30}{row["still (GB)"]:6.1f} GB{row["one clip (GB)"]:7.1f} GB' + ''.join(f'{o:>22}' for o in fits))
-=======
-          'dia train --max_rows sets the rows of a batch')
     print(table.replace({'recompute': {True:'yes', False:'no'}}).to_string(index=False))
->>>>>>> 0c0e922 (Estimate: cells of one idea, the table is a DataFrame, the measuring process is the page's own; QLoRA tutorial: set-up in three lines, table as DataFrame)
     device,found = 'cuda' if torch.cuda.is_available() else 'cpu',None
     if device == 'cuda' or timed:
         seconds = time_step(config, TrainConfig.flat(r=r, targets=targets, dtype='auto' if device=='cuda' else 'bf16'), device)
