@@ -114,10 +114,11 @@ def _card_files(folder, config): # what the card says -> {split: [paths]}
     files = named[config or ('default' if 'default' in named else next(iter(named)))]
     if isinstance(files, str) or files and isinstance(files[0], str): files = [dict(path=files)]
     out = {}
-    for o in files or []:
-        for pattern in [o['path']] if isinstance(o.get('path'), str) else o.get('path') or []:
+    for group in files or []:
+        paths = group.get('path') or []
+        for pattern in [paths] if isinstance(paths, str) else paths:
             found = sorted(p for p in folder.glob(pattern) if p.suffix=='.parquet')
-            if found: out.setdefault(_split_name(o.get('split', 'train')), []).extend(found)
+            if found: out.setdefault(_split_name(group.get('split', 'train')), []).extend(found)
     return out
 
 # %% ../nbs/02_corpus.ipynb #f2dab971
@@ -500,8 +501,8 @@ def shared_with_train(
     "What `split` has in common with `train`."
     out = {}
     for what,of in ('speakers', lambda c: c.speaker_id), ('sentences', _sentence):
-        learnt,asked = ({of(c) for c in clips if c.split==s}-{None, ''} for s in ('train', split))
-        out[what] = (learnt & asked, asked)
+        asked = {of(c) for c in clips if c.split==split}-{None, ''}
+        out[what] = ({of(c) for c in clips if c.split=='train'} & asked, asked)
     return out
 
 # %% ../nbs/02_corpus.ipynb #1841fcea
@@ -542,8 +543,9 @@ class Report:
         lines = [f'{self.rows:,} rows = {self.kept:,} kept + {self.rows-self.kept:,} rejected; '
                  f'{self.seconds/3600:.2f} h, {self.speakers:,} speakers',
                  'rejected: ' + _listed(self.rejected), 'tags: ' + _listed(self.tags)]
-        for s,o in self.splits.items():
-            lines.append(f"  {s}: {o['kept']:,} of {o['rows']:,} rows, {o['seconds']/60:.1f} min")
+        for s,found in self.splits.items():
+            rows = f"{found['kept']:,} of {found['rows']:,} rows"
+            lines.append(f"  {s}: {rows}, {found['seconds']/60:.1f} min")
         return '\n'.join(lines + self.advice())
 
 def _listed(counts, most=12): # 'a 3, b 1'
@@ -628,15 +630,14 @@ def _check_all(source, out, rules, splits, progress):
 
 # %% ../nbs/02_corpus.ipynb #53387eb7
 def _count_splits(clips, rejected):
+    rows = Counter(c.split for c in clips) + Counter(row['split'] for row in rejected)
     splits = {}
-    for c in clips:
-        o = splits.setdefault(c.split, dict(rows=0, kept=0, seconds=0., tags=Counter()))
-        o['rows'] += 1; o['kept'] += 1; o['seconds'] += c.duration or 0
-        o['tags'].update(c.tags)
-    for c in rejected:
-        splits.setdefault(c['split'], dict(rows=0, kept=0, seconds=0., tags=Counter()))['rows'] += 1
-    for o in splits.values(): o['seconds'],o['tags'] = round(o['seconds'], 3), _ranked(o['tags'])
-    return in_split_order(splits)
+    for split,n in in_split_order(rows).items():
+        kept = [c for c in clips if c.split==split]
+        seconds = sum(c.duration or 0 for c in kept)
+        tags = _ranked(Counter(t for c in kept for t in c.tags))
+        splits[split] = dict(rows=n, kept=len(kept), seconds=round(seconds, 3), tags=tags)
+    return splits
 
 def _count(clips, records): # -> Report, without what is said of the corpus as a whole
     rejected,notes = [o for part in records for o in part['rejected']], Counter()

@@ -10,6 +10,7 @@ __all__ = ['FRAME', 'VOWELS', 'SONORANTS', 'NOISES', 'LEXICON', 'VOICES', 'SOUND
 # %% ../../nbs/standin/01_synth.ipynb #4395cad3
 import io, json, re, struct, zlib
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 import numpy as np
 import pyarrow as pa, pyarrow.parquet as pq
@@ -18,7 +19,6 @@ from scipy.ndimage import uniform_filter1d
 from scipy.signal import sosfilt
 from ..files import atomic_path
 from ..progress import progress_bar
-from ..sound import plot_spectrogram
 from ..tags import EVENTS, PROFILES, SPLIT_ROWS, find_tags, load_profile, tag_colour
 
 # %% ../../nbs/standin/01_synth.ipynb #1868d27e
@@ -26,17 +26,20 @@ FRAME = 0.032 # s; every sound lasts a whole number of these
 VOWELS = { # phone -> its first three formants, Hz (after Peterson and Barney, 1952, male voices)
     'a': (730, 1090, 2440), 'e': (530, 1840, 2480), 'i': (270, 2290, 3010), 'o': (570, 840, 2410),
     'u': (300, 870, 2240), 'A': (660, 1720, 2410), '@': (500, 1400, 2500)}
-SONORANTS = {'m': (250, 1000, 2200), 'n': (280, 1700, 2600), 'l': (360, 1300, 2700), 'r': (320, 1060, 1450),
-             'w': (290, 610, 2150), 'y': (260, 2100, 3000)}
+SONORANTS = {'m': (250, 1000, 2200), 'n': (280, 1700, 2600), 'l': (360, 1300, 2700),
+             'r': (320, 1060, 1450), 'w': (290, 610, 2150), 'y': (260, 2100, 3000)}
 NOISES = { # phone -> band of its noise in Hz, its level, and whether the voice goes on
-    's': (2600, 7500, .06, False), 'S': (1800, 4500, .07, False), 'f': (900, 6500, .025, False), 'h': (500, 2800, .03, False),
-    'v': (900, 5000, .015, True), 'D': (1200, 3500, .015, True), 'p': (400, 1500, .09, False), 't': (2300, 6000, .10, False),
-    'k': (1300, 2800, .10, False), 'b': (300, 1200, .06, True), 'd': (2000, 4500, .06, True), 'g': (1200, 2500, .06, True)}
-LEXICON = dict(o.split(':') for o in """I:ai you:yu we:wi he:hi she:Si they:Dei it:it this:Dis my:mai the:D@ a:@ so:so no:no
-    oh:o well:wel yes:yes and:And but:bat not:nat now:nau then:Den here:hir there:Der good:gud bad:bAd new:nu old:old see:si
-    go:go went:went take:teik make:meik like:laik want:want need:nid said:sed came:keim home:hom boat:bot moon:mun tea:ti
-    dog:dag road:rod night:nait book:buk cake:keik tree:tri really:rili mother:maD@r time:taim people:pip@l it's:its don't:dont
-    we'll:wil I'm:aim 7:sev@n 2:tu""".split())
+    's': (2600, 7500, .06, False), 'S': (1800, 4500, .07, False), 'f': (900, 6500, .025, False),
+    'h': (500, 2800, .03, False), 'v': (900, 5000, .015, True), 'D': (1200, 3500, .015, True),
+    'p': (400, 1500, .09, False), 't': (2300, 6000, .10, False), 'k': (1300, 2800, .10, False),
+    'b': (300, 1200, .06, True), 'd': (2000, 4500, .06, True), 'g': (1200, 2500, .06, True)}
+_WORDS = """I:ai you:yu we:wi he:hi she:Si they:Dei it:it this:Dis my:mai the:D@ a:@ so:so no:no oh:o
+    well:wel yes:yes and:And but:bat not:nat now:nau then:Den here:hir there:Der good:gud
+    bad:bAd new:nu old:old see:si go:go went:went take:teik make:meik like:laik want:want
+    need:nid said:sed came:keim home:hom boat:bot moon:mun tea:ti dog:dag road:rod
+    night:nait book:buk cake:keik tree:tri really:rili mother:maD@r time:taim people:pip@l
+    it's:its don't:dont we'll:wil I'm:aim 7:sev@n 2:tu"""
+LEXICON = dict(word.split(':') for word in _WORDS.split())
 
 # %% ../../nbs/standin/01_synth.ipynb #72d1d1b2
 @dataclass(frozen=True)
@@ -46,21 +49,27 @@ class Voice:
     scale:float = 1. # all formants times this: a short vocal tract has a large one
 VOICES = {'m': Voice(115., 1.), 'f': Voice(190., 1.15)}
 
+# %% ../../nbs/standin/01_synth.ipynb #8665bc58
 def _pulses(f0, sr, rng): # f0 (W,) Hz -> (W,) glottal flow derivative
     phase = (np.cumsum(f0/sr) + rng.random()) % 1
-    flow = np.where(phase<.4, .5*(1-np.cos(np.pi*phase/.4)), np.where(phase<.6, np.cos(np.pi/2*(phase-.4)/.2), 0))
+    closing = np.where(phase<.6, np.cos(np.pi/2*(phase-.4)/.2), 0)
+    flow = np.where(phase<.4, .5*(1-np.cos(np.pi*phase/.4)), closing)
     return np.diff(flow, prepend=flow[:1])*sr/f0/4
 
 def _resonate(source, formants, sr): # source (W,), formants (blocks of 8 ms, 3) Hz -> (W,)
-    f = np.minimum(np.concatenate([formants, np.full((len(formants), 1), 3500.)], 1), .45*sr) # (blocks,4)
+    four = np.concatenate([formants, np.full((len(formants), 1), 3500.)], 1) # (blocks,4)
+    f = np.minimum(four, .45*sr)
     r = np.exp(-np.pi*np.array([60., 90., 140., 220.])/sr)
     a1,a2 = -2*r*np.cos(2*np.pi*f/sr), np.broadcast_to(r*r, f.shape)
     sos = np.zeros((*f.shape, 6))
     sos[...,0],sos[...,3],sos[...,4],sos[...,5] = 1+a1+a2, 1, a1, a2
     out,z,n = np.empty_like(source), np.zeros((4, 2)), round(.008*sr)
-    for i,s in enumerate(sos): out[i*n:(i+1)*n],z = sosfilt(s, source[i*n:(i+1)*n], zi=z)
+    for i,s in enumerate(sos):
+        block = slice(i*n, (i+1)*n)
+        out[block],z = sosfilt(s, source[block], zi=z)
     return out
 
+# %% ../../nbs/standin/01_synth.ipynb #6b1d7ac9
 def _noise(n, lo, hi, sr, rng): # (n,) noise between lo and hi Hz, RMS 1
     spec = np.fft.rfft(rng.standard_normal(n))
     f = np.fft.rfftfreq(n, 1/sr)
@@ -71,28 +80,34 @@ def _noise(n, lo, hi, sr, rng): # (n,) noise between lo and hi Hz, RMS 1
 
 def _voiced(f0, formants, sr, rng): # f0 (W,), one set of formants or one per block -> (W,), RMS 1
     blocks = -(-len(f0)//round(.008*sr))
-    x = _resonate(_pulses(f0, sr, rng), np.broadcast_to(np.asarray(formants, float), (blocks, 3)), sr)
+    each = np.broadcast_to(np.asarray(formants, float), (blocks, 3))
+    x = _resonate(_pulses(f0, sr, rng), each, sr)
     return x/(np.sqrt(np.mean(x*x))+1e-9)
 
 # %% ../../nbs/standin/01_synth.ipynb #c0bafe5c
-def _speech(phones, frames, voice, sr, rng): # phones [(phone, first frame, frames)] -> (W,) of `frames` frames
+def _noise_of(phone, n, at, hop, sr, rng): # -> first sample, (samples,) of a consonant of n frames
+    lo,hi,loud,_ = NOISES[phone]
+    stop = phone in 'ptkbdg' # closure, then burst
+    a,m = (at+n-1)*hop if stop else at*hop, hop if stop else n*hop
+    up = np.minimum(np.arange(m), np.arange(m)[::-1])/(.2*m)
+    env = np.exp(-np.arange(m)/(.25*m)) if stop else np.minimum(1, up)
+    return a, loud*env*_noise(m, lo, hi, sr, rng)
+
+def _speech(phones, frames, voice, sr, rng): # phones [(phone, first frame, frames)] -> (W,)
     hop = round(FRAME*sr)
-    W,level,formants = frames*hop, np.zeros(frames*4), np.tile(np.array(VOWELS['@'], float), (frames*4, 1))
-    noise = np.zeros(W)
+    W,level = frames*hop, np.zeros(frames*4)
+    formants,noise = np.tile(np.array(VOWELS['@'], float), (frames*4, 1)), np.zeros(W)
     for p,at,n in phones:
         b = slice(4*at, 4*(at+n))
         if p in NOISES:
-            lo,hi,loud,voiced = NOISES[p]
-            stop = p in 'ptkbdg' # closure, then burst
-            a,m = (at+n-1)*hop if stop else at*hop, hop if stop else n*hop
-            env = np.exp(-np.arange(m)/(.25*m)) if stop else np.minimum(1, np.minimum(np.arange(m), np.arange(m)[::-1])/(.2*m))
-            noise[a:a+m] += loud*env*_noise(m, lo, hi, sr, rng)
-            if voiced: level[b],formants[b] = .03, (250, 1100, 2300)
-        else:
-            level[b],formants[b] = (.11, VOWELS[p]) if p in VOWELS else (.06, SONORANTS[p])
+            a,x = _noise_of(p, n, at, hop, sr, rng)
+            noise[a:a+len(x)] += x
+            if NOISES[p][3]: level[b],formants[b] = .03, (250, 1100, 2300)
+        else: level[b],formants[b] = (.11, VOWELS[p]) if p in VOWELS else (.06, SONORANTS[p])
     formants = uniform_filter1d(formants, 4, axis=0, mode='nearest')*voice.scale
     t = np.linspace(0, 1, W)
-    wobble = np.interp(t, np.linspace(0, 1, frames+1), 1+.005*rng.standard_normal(frames+1)) # 0.5 % jitter
+    jitter = 1+.005*rng.standard_normal(frames+1) # 0.5 %
+    wobble = np.interp(t, np.linspace(0, 1, frames+1), jitter)
     x = _resonate(_pulses(voice.f0*(1.04-.08*t)*wobble, sr, rng), formants, sr)
     n = 4*hop # level every vowel alike: divide by the running RMS of 128 ms
     x /= np.sqrt(uniform_filter1d(x*x, n, mode='nearest'))+1e-4
@@ -104,70 +119,30 @@ def _fade(x, sr, seconds=.006):
     x[:n] *= np.linspace(0, 1, n); x[len(x)-n:] *= np.linspace(1, 0, n)
     return x
 
+def _repeat(times, one, gap): # one(0), silence, one(1), ...
+    out = []
+    for i in range(times): out += [one(i), np.zeros(gap)]
+    return np.concatenate(out[:-1])
+
+def _formants(voice, *hz): return np.array(hz)*voice.scale
+
+# %% ../../nbs/standin/01_synth.ipynb #34814766
 def _breathing(sr, v, rng):
     n = rng.integers(11, 15)*round(FRAME*sr)
     return .075*np.sin(np.pi*np.linspace(0, 1, n)**.8)*_noise(n, 500, 3500, sr, rng)
 
-def _laughter(sr, v, rng):
-    hop,out = round(FRAME*sr), []
-    k = rng.integers(4, 7)
-    for i in range(k):
-        n = 3*hop
-        x = .2*_voiced(v.f0*np.linspace(1.9-.08*i, 1.45-.08*i, n), np.array(VOWELS['a'])*v.scale, sr, rng)
-        x *= np.minimum(1, np.arange(n)/(.3*n))*np.linspace(1, .4, n)
-        x[:hop] += .06*_noise(hop, 800, 3800, sr, rng)
-        out += [_fade(x*(1-.08*i), sr), np.zeros(2*hop)]
-    return np.concatenate(out[:-1])
-
 def _sniffing(sr, v, rng):
-    hop,out = round(FRAME*sr), []
-    for _ in range(rng.integers(2, 4)):
-        n = 3*hop
-        out += [_fade(.13*np.linspace(.1, 1, n)**1.5*_noise(n, 2200, 6500, sr, rng), sr), np.zeros(2*hop)]
-    return np.concatenate(out[:-1])
-
-def _coughing(sr, v, rng):
-    hop,out = round(FRAME*sr), []
-    for _ in range(rng.integers(1, 3)):
-        n = 7*hop
-        x = .38*np.exp(-np.arange(n)/(1.6*hop))*_noise(n, 250, 5000, sr, rng)
-        x[:hop//4] += .4*_noise(hop//4, 200, 7000, sr, rng)
-        x += .10*np.exp(-np.arange(n)/(1.2*hop))*_voiced(v.f0*np.linspace(1.5, 1.1, n), np.array(VOWELS['@'])*v.scale, sr, rng)
-        out += [_fade(x, sr, .002), np.zeros(3*hop)]
-    return np.concatenate(out[:-1])
-
-def _clearing(sr, v, rng):
-    n = rng.integers(12, 16)*round(FRAME*sr)
-    t = np.arange(n)/sr
-    rough = .15+.85*(np.sin(2*np.pi*25*t)>0)
-    x = .17*_voiced(np.full(n, 68.), (520, 1100, 2300), sr, rng)+.08*_noise(n, 300, 2200, sr, rng)
-    return _fade(x*uniform_filter1d(rough, round(.004*sr)), sr, .03)
+    hop = round(FRAME*sr)
+    rise = lambda n: .13*np.linspace(.1, 1, n)**1.5
+    one = lambda i: _fade(rise(3*hop)*_noise(3*hop, 2200, 6500, sr, rng), sr)
+    return _repeat(rng.integers(2, 4), one, 2*hop)
 
 def _sighing(sr, v, rng):
     n = rng.integers(22, 28)*round(FRAME*sr)
     u = np.linspace(0, 1, n)
     x = (1-u)*_noise(n, 1200, 3400, sr, rng)+u*_noise(n, 250, 1100, sr, rng)
-    x = .10*x+.05*(u<.75)*(.75-u)*_voiced(v.f0*(1.3-.6*u), np.array(VOWELS['@'])*v.scale, sr, rng)
-    return x*np.minimum(1, u/.15)*(1-u)**.8
-
-def _groaning(sr, v, rng):
-    n = rng.integers(18, 24)*round(FRAME*sr)
-    u = np.linspace(0, 1, n)
-    return .16*np.sin(np.pi*u**.7)**.6*_voiced(v.f0*(.95-.3*u), np.array((400, 750, 2200))*v.scale, sr, rng)
-
-def _grunting(sr, v, rng):
-    n = rng.integers(5, 7)*round(FRAME*sr)
-    u = np.linspace(0, 1, n)
-    x = .30*_voiced(v.f0*(.8-.2*u), np.array((420, 1000, 2300))*v.scale, sr, rng)+.05*_noise(n, 200, 1500, sr, rng)
-    return _fade(x*np.exp(-3*u), sr)
-
-def _sneezing(sr, v, rng):
-    hop = round(FRAME*sr)
-    a,b,c = 7*hop, 3*hop, 9*hop
-    gasp = .09*np.linspace(0, 1, a)**2*_noise(a, 700, 3000, sr, rng)
-    burst = .35*_noise(b, 300, 6000, sr, rng)+.15*_voiced(v.f0*np.linspace(2, 1.4, b), np.array(VOWELS['A'])*v.scale, sr, rng)
-    hiss = .22*np.exp(-np.arange(c)/(3*hop))*_noise(c, 2600, 7500, sr, rng)
-    return np.concatenate([_fade(gasp, sr), np.zeros(hop), _fade(burst, sr, .002), _fade(hiss, sr, .002)])
+    voice = _voiced(v.f0*(1.3-.6*u), _formants(v, *VOWELS['@']), sr, rng)
+    return (.10*x+.05*(u<.75)*(.75-u)*voice)*np.minimum(1, u/.15)*(1-u)**.8
 
 def _snoring(sr, v, rng):
     n = rng.integers(28, 34)*round(FRAME*sr)
@@ -175,8 +150,61 @@ def _snoring(sr, v, rng):
     flutter = .1+.9*np.maximum(0, np.sin(2*np.pi*30*t))
     return .20*np.sin(np.pi*u)**.5*flutter*_noise(n, 80, 500, sr, rng)
 
-SOUNDS = {'🌬': _breathing, '🤣': _laughter, '👃': _sniffing, '😷': _coughing, '🗣': _clearing, '😤': _sighing,
-          '😖': _groaning, '🤧': _sneezing, '😴': _snoring, '🐖': _grunting}
+# %% ../../nbs/standin/01_synth.ipynb #b62affda
+def _laughter(sr, v, rng):
+    hop = round(FRAME*sr)
+    n = 3*hop
+    def one(i):
+        f0 = v.f0*np.linspace(1.9-.08*i, 1.45-.08*i, n)
+        x = .2*_voiced(f0, _formants(v, *VOWELS['a']), sr, rng)
+        x *= np.minimum(1, np.arange(n)/(.3*n))*np.linspace(1, .4, n)
+        x[:hop] += .06*_noise(hop, 800, 3800, sr, rng)
+        return _fade(x*(1-.08*i), sr)
+    return _repeat(rng.integers(4, 7), one, 2*hop)
+
+def _groaning(sr, v, rng):
+    n = rng.integers(18, 24)*round(FRAME*sr)
+    u = np.linspace(0, 1, n)
+    voice = _voiced(v.f0*(.95-.3*u), _formants(v, 400, 750, 2200), sr, rng)
+    return .16*np.sin(np.pi*u**.7)**.6*voice
+
+def _grunting(sr, v, rng):
+    n = rng.integers(5, 7)*round(FRAME*sr)
+    u = np.linspace(0, 1, n)
+    x = .30*_voiced(v.f0*(.8-.2*u), _formants(v, 420, 1000, 2300), sr, rng)
+    return _fade((x+.05*_noise(n, 200, 1500, sr, rng))*np.exp(-3*u), sr)
+
+def _clearing(sr, v, rng):
+    n = rng.integers(12, 16)*round(FRAME*sr)
+    rough = .15+.85*(np.sin(2*np.pi*25*(np.arange(n)/sr))>0)
+    x = .17*_voiced(np.full(n, 68.), (520, 1100, 2300), sr, rng)+.08*_noise(n, 300, 2200, sr, rng)
+    return _fade(x*uniform_filter1d(rough, round(.004*sr)), sr, .03)
+
+# %% ../../nbs/standin/01_synth.ipynb #952ce64c
+def _coughing(sr, v, rng):
+    hop = round(FRAME*sr)
+    n = 7*hop
+    def one(i):
+        x = .38*np.exp(-np.arange(n)/(1.6*hop))*_noise(n, 250, 5000, sr, rng)
+        x[:hop//4] += .4*_noise(hop//4, 200, 7000, sr, rng)
+        voice = _voiced(v.f0*np.linspace(1.5, 1.1, n), _formants(v, *VOWELS['@']), sr, rng)
+        x += .10*np.exp(-np.arange(n)/(1.2*hop))*voice
+        return _fade(x, sr, .002)
+    return _repeat(rng.integers(1, 3), one, 3*hop)
+
+def _sneezing(sr, v, rng):
+    hop = round(FRAME*sr)
+    a,b,c = 7*hop, 3*hop, 9*hop
+    gasp = .09*np.linspace(0, 1, a)**2*_noise(a, 700, 3000, sr, rng)
+    burst = .35*_noise(b, 300, 6000, sr, rng)
+    burst = burst+.15*_voiced(v.f0*np.linspace(2, 1.4, b), _formants(v, *VOWELS['A']), sr, rng)
+    hiss = .22*np.exp(-np.arange(c)/(3*hop))*_noise(c, 2600, 7500, sr, rng)
+    burst,hiss = _fade(burst, sr, .002), _fade(hiss, sr, .002)
+    return np.concatenate([_fade(gasp, sr), np.zeros(hop), burst, hiss])
+
+# %% ../../nbs/standin/01_synth.ipynb #6d4061eb
+SOUNDS = {'🌬': _breathing, '🤣': _laughter, '👃': _sniffing, '😷': _coughing, '🗣': _clearing,
+          '😤': _sighing, '😖': _groaning, '🤧': _sneezing, '😴': _snoring, '🐖': _grunting}
 
 def event_sound(
     emoji:str, # one of `EVENTS`, bare
@@ -199,8 +227,7 @@ class Sound:
     @property
     def duration(self): return len(self.wave)/self.sample_rate
 
-_LETTERS = dict(zip('abcdefghijklmnopqrstuvwxyz', 'a b k d e f g h i d k l m n o p k r s t u v w s y s'.split()))
-
+# %% ../../nbs/standin/01_synth.ipynb #1878e505
 def tag_emoji(
     tag:str, # '(laughs)'
     profile='seed', # see `load_profile`
@@ -210,21 +237,27 @@ def tag_emoji(
         found = [e for e,t in table.items() if t==tag and e in EVENTS]
         if found: return max(found, key=lambda e: EVENTS[e][1])
 
+# %% ../../nbs/standin/01_synth.ipynb #a5d341d0
+_LETTERS = dict(zip('abcdefghijklmnopqrstuvwxyz', 'abkdefghidklmnopkrstuvwsys')) # letter -> phone
+
 def _phones(word):
     key = word if word in LEXICON else word.lower()
-    if key in LEXICON: return LEXICON[key]
-    return ''.join(_LETTERS.get(c, '') for c in key) or '@'
+    return LEXICON.get(key) or ''.join(_LETTERS.get(c, '') for c in key) or '@'
 
-def _tokens(text, profile):
-    "('word'|'event'|'pause'|'speaker', value) in order."
+_TOKEN = re.compile(r"\[S([12])\]|([" + ''.join(EVENTS) + r"])|([^\W_]+(?:'[^\W_]+)*)|([,.;:!?])")
+
+def _tokens(text, profile): # ('word'|'event'|'pause'|'speaker', value) in order
     text = text.replace('’', "'")
     for tag,a,b in reversed(find_tags(text, load_profile(profile).values())):
         text = f'{text[:a]} {tag_emoji(tag, profile) or ""} {text[b:]}'
-    for m in re.finditer(r"\[S([12])\]|([" + ''.join(EVENTS) + r"])|([^\W_]+(?:'[^\W_]+)*)|([,.;:!?])", text):
+    for m in _TOKEN.finditer(text):
         if m[1]: yield 'speaker', 'mf'[int(m[1])-1]
         elif m[2]: yield 'event', m[2]
         elif m[3]: yield 'word', m[3]
         else: yield 'pause', m[4]
+
+# %% ../../nbs/standin/01_synth.ipynb #193eceea
+def _rounded(times): return tuple((what, round(a, 3), round(b, 3)) for what,a,b in times)
 
 def synthesize(
     text:str, # a script or a raw transcript: words, tags, emoji
@@ -239,47 +272,54 @@ def synthesize(
     hop,at,current = round(FRAME*sample_rate), 2, voice or VOICES['m']
     parts,phones,words,events = [], {}, [], [] # parts: (first frame, wave)
     for kind,value in _tokens(text, profile):
+        start = at
         if kind=='speaker': current = voice or VOICES[value]
         elif kind=='pause': at += 2
         elif kind=='event':
             x = SOUNDS[value](sample_rate, current, rng)
-            n = len(x)//hop
-            parts.append((at, x)); events.append((value, at*FRAME, (at+n)*FRAME))
-            at += n+2
+            at += len(x)//hop
+            parts.append((start, x)); events.append((value, start*FRAME, at*FRAME))
+            at += 2
         else:
-            start = at
             for p in _phones(value):
-                n = 3 if p in VOWELS else 2
-                phones.setdefault(current, []).append((p, at, n)); at += n
+                frames = 3 if p in VOWELS else 2
+                phones.setdefault(current, []).append((p, at, frames))
+                at += frames
             words.append((value, start*FRAME, at*FRAME))
             at += 2
     out = noise*rng.standard_normal(at*hop)
-    for who,ps in phones.items(): out += _speech(ps, at, who, sample_rate, rng)
+    for who,said in phones.items(): out += _speech(said, at, who, sample_rate, rng)
     for first,x in parts: out[first*hop:first*hop+len(x)] += x
-    r = lambda items: tuple((w, round(a, 3), round(b, 3)) for w,a,b in items)
-    return Sound(np.clip(out, -.98, .98).astype(np.float32), sample_rate, r(words), r(events))
+    wave = np.clip(out, -.98, .98).astype(np.float32)
+    return Sound(wave, sample_rate, _rounded(words), _rounded(events))
 
 # %% ../../nbs/standin/01_synth.ipynb #ae0243ba
 _SUBJECTS = 'I you we he she they my+mother people'.split()
-_VERBS = 'see make take like want need said know+the don\'t+like don\'t+want don\'t+need'.replace('know+the ', '').split()
-_OBJECTS = 'it this the+boat a+boat the+moon tea my+tea the+dog a+dog my+dog the+road night my+book a+book the+book cake '\
-           'a+cake the+tree a+good+book a+new+boat the+old+road a+bad+night good+tea 2+cake 7+people my+home time'.split()
-_MOVES = 'go+home went+home came+home came+here go+now go+there went+there came+back'.replace(' came+back', '').split()
+_VERBS = "see make take like want need said don't+like don't+want don't+need".split()
+_OBJECTS = ('it this the+boat a+boat the+moon tea my+tea the+dog a+dog my+dog the+road night'
+            ' my+book a+book the+book cake a+cake the+tree a+good+book a+new+boat the+old+road'
+            ' a+bad+night good+tea 2+cake 7+people my+home time').split()
+_MOVES = 'go+home went+home came+home came+here go+now go+there went+there'.split()
 _EXTRAS = 'now then here there really'.split()
 _OPENINGS = 'oh no well yes so and but'.split()
+_STATES = 'here there not+here good old new really+good'.split()
+_PLANS = 'see go+home go+now make+tea take+it want+cake'.split()
 
 def _clause(rng):
-    pick = lambda o: o[rng.integers(len(o))].split('+')
+    def pick(choices): return choices[rng.integers(len(choices))].split('+')
     if rng.random()<.12:
-        return (pick(["it's", "I'm", "we'll"]) + pick(['here', 'there', 'not+here', 'good', 'old', 'new', 'really+good'])
-                if rng.random()<.7 else pick(["we'll"]) + pick(['see', 'go+home', 'go+now', 'make+tea', 'take+it', 'want+cake']))
-    words = pick(_SUBJECTS) + (pick(_MOVES) if rng.random()<.25 else pick(_VERBS)+pick(_OBJECTS))
+        if rng.random()<.7: return pick(["it's", "I'm", "we'll"]) + pick(_STATES)
+        return pick(["we'll"]) + pick(_PLANS)
+    words = pick(_SUBJECTS)
+    words = words + (pick(_MOVES) if rng.random()<.25 else pick(_VERBS)+pick(_OBJECTS))
     return words + (pick(_EXTRAS) if rng.random()<.15 else [])
 
+# %% ../../nbs/standin/01_synth.ipynb #ddf9153b
 def held_out(words:list) -> bool: # words in lower case
     "Is this sequence of words kept for `dev` and `test`? One in six is."
     return zlib.crc32(' '.join(words).lower().encode())%6==0
 
+# %% ../../nbs/standin/01_synth.ipynb #0f754432
 def draw_sentence(
     rng:np.random.Generator,
     held:bool, # one of the sentences kept for `dev` and `test`?
@@ -301,9 +341,11 @@ def draw_sentence(
 
 # %% ../../nbs/standin/01_synth.ipynb #54f0d75a
 MIXES = { # weight of each event: as the corpus has them, flattened a little, or all alike
-    'corpus': {'🌬': 60, '🤣': 15, '👃': 6, '😷': 5, '🗣': 4, '😤': 4, '😖': 3, '🤧': 1, '😴': 1, '🐖': 1},
+    'corpus': {'🌬': 60, '🤣': 15, '👃': 6, '😷': 5, '🗣': 4, '😤': 4, '😖': 3, '🤧': 1, '😴': 1,
+               '🐖': 1},
     'even': dict.fromkeys(EVENTS, 10)}
 
+# %% ../../nbs/standin/01_synth.ipynb #512f9f28
 def draw_events(
     rng:np.random.Generator,
     words:int, # in the sentence, from 2
@@ -314,10 +356,13 @@ def draw_events(
     p = np.array([*mix.values()], float)
     n = rng.choice([1, 2, 3], p=[.72, .22, .06])
     events = [list(mix)[i] for i in rng.choice(len(mix), n, p=p/p.sum())]
-    places = sorted(int(rng.choice([0, words, rng.integers(1, words)], p=[.25, .3, .45])) for _ in events)
-    if len(events)>1 and rng.random()<.2: events[1],places[1] = events[0],places[0] # the same one twice
+    def place(): return int(rng.choice([0, words, rng.integers(1, words)], p=[.25, .3, .45]))
+    places = sorted(place() for _ in events)
+    if len(events)>1 and rng.random()<.2: # the same one twice
+        events[1],places[1] = events[0],places[0]
     return events, places
 
+# %% ../../nbs/standin/01_synth.ipynb #9e87a9ba
 def write_sentence(
     rng:np.random.Generator,
     words:list, commas:set, # from `draw_sentence`
@@ -331,107 +376,129 @@ def write_sentence(
     for i in range(len(words)+1):
         for e in [quirky(e) for e,p in zip(events, places) if p==i]:
             glued = rng.random()<.12
-            out += ('' if glued or not out or out.endswith(' ') else ' ') + e + ('' if glued else ' ')
+            before = '' if glued or out[-1:] in ('', ' ') else ' '
+            out += before + e + ('' if glued else ' ')
         if i<len(words):
             w = words[i]
-            gap = '' if not out or out.endswith(' ') or out[-1] in EVENTS or out[-1]=='\ufe0f' else ' '
+            gap = '' if out[-1:] in ('', ' ', '\ufe0f', *EVENTS) else ' '
             out += gap + (w[0].upper()+w[1:] if i==0 else w)
             out += ',' if i in commas else end if i==len(words)-1 else ''
     out = out.strip()
     return out.replace("'", '’') if rng.random()<.1 else out
 
 # %% ../../nbs/standin/01_synth.ipynb #869e566d
-BROKEN = ('garbage', 'no_audio', 'no_text', 'null_text', 'truncated', 'empty_text', 'cut_header', 'no_samples', 'too_short',
-          'too_long', 'not_a_number', 'silent', 'duplicate', 'path_only', 'null_bytes', 'too_loud', 'stereo')
-
 def wav_bytes(
     wave, # (W,) or (W,2), in -1..1
     sample_rate:int, # Hz
-    floats:bool=False, # 32-bit float, which can hold more than full scale and NaN; else 16-bit integers
+    floats:bool=False, # 32-bit float, which holds NaN and more than full scale; else 16-bit
 ) -> bytes:
     "A WAV file in memory, the same bytes every time."
     wave,out = np.asarray(wave), io.BytesIO()
-    wavfile.write(out, sample_rate, wave.astype(np.float32) if floats else np.round(np.clip(wave, -1, 1)*32767).astype(np.int16))
+    if floats: samples = wave.astype(np.float32)
+    else: samples = np.round(np.clip(wave, -1, 1)*32767).astype(np.int16)
+    wavfile.write(out, sample_rate, samples)
     return out.getvalue()
+
+# %% ../../nbs/standin/01_synth.ipynb #6491d626
+BROKEN = ('garbage', 'no_audio', 'no_text', 'null_text', 'truncated', 'empty_text', 'cut_header',
+          'no_samples', 'too_short', 'too_long', 'not_a_number', 'silent', 'duplicate', 'path_only',
+          'null_bytes', 'too_loud', 'stereo')
+
+def _hole(wave): return np.where(np.arange(len(wave))==len(wave)//2, np.nan, wave)
 
 def _break(kind, row, wave, sr, previous):
     "Spoil `row` in place."
-    a = row['audio']
-    if kind=='garbage': a['bytes'] = b'<html><body>404 not found</body></html>'
-    elif kind=='no_audio': row['audio'] = None
-    elif kind=='no_text': row['Result'] = None
-    elif kind=='null_text': row['Result'] = 'null'
-    elif kind=='empty_text': row['Result'] = ''
-    elif kind=='truncated': a['bytes'] = a['bytes'][:len(a['bytes'])//2]
-    elif kind=='cut_header': a['bytes'] = a['bytes'][:20]
-    elif kind=='no_samples': a['bytes'] = wav_bytes(wave[:0], sr)
-    elif kind=='too_short': a['bytes'],row['duration'] = wav_bytes(wave[:sr//20], sr), .05
-    elif kind=='too_long': a['bytes'],row['duration'] = wav_bytes(np.resize(wave, 36*sr), sr), 36.
-    elif kind=='not_a_number': a['bytes'] = wav_bytes(np.where(np.arange(len(wave))==len(wave)//2, np.nan, wave), sr, floats=True)
-    elif kind=='silent': a['bytes'] = wav_bytes(wave*0, sr)
-    elif kind=='duplicate': row['index'] = previous
-    elif kind=='path_only': row['audio'] = {'bytes': None, 'path': 'missing/' + a['path']}
-    elif kind=='null_bytes': row['audio'] = {'bytes': None, 'path': None}
-    elif kind=='too_loud': a['bytes'] = wav_bytes(wave*40, sr, floats=True)
-    elif kind=='stereo': a['bytes'] = wav_bytes(np.stack([wave, .5*wave], 1), sr)
+    raw,path = row['audio']['bytes'], row['audio']['path']
+    sounds = dict( # what is computed only for its own kind
+        garbage=lambda: b'<html><body>404 not found</body></html>', cut_header=lambda: raw[:20],
+        truncated=lambda: raw[:len(raw)//2], no_samples=lambda: wav_bytes(wave[:0], sr),
+        too_short=lambda: wav_bytes(wave[:sr//20], sr),
+        too_long=lambda: wav_bytes(np.resize(wave, 36*sr), sr),
+        not_a_number=lambda: wav_bytes(_hole(wave), sr, floats=True),
+        silent=lambda: wav_bytes(wave*0, sr), too_loud=lambda: wav_bytes(wave*40, sr, floats=True),
+        stereo=lambda: wav_bytes(np.stack([wave, .5*wave], 1), sr))
+    changed = dict(
+        no_audio={'audio': None}, no_text={'Result': None}, null_text={'Result': 'null'},
+        empty_text={'Result': ''}, duplicate={'index': previous}, too_short={'duration': .05},
+        too_long={'duration': 36.}, path_only={'audio': {'bytes': None, 'path': f'missing/{path}'}},
+        null_bytes={'audio': {'bytes': None, 'path': None}})
+    if kind in sounds: row['audio']['bytes'] = sounds[kind]()
+    row.update(changed.get(kind, {}))
 
 # %% ../../nbs/standin/01_synth.ipynb #2068d717
-COLUMNS = ('index', 'audio', 'Emotion', 'Initial text', 'Annotator response 1', 'Annotator response 2', 'Annotator response 3',
-           'Result', 'dnsmos', 'duration', 'speaker_id', 'data_name', 'gender')
+COLUMNS = ('index', 'audio', 'Emotion', 'Initial text', 'Annotator response 1',
+           'Annotator response 2', 'Annotator response 3', 'Result', 'dnsmos', 'duration',
+           'speaker_id', 'data_name', 'gender')
+_TYPES = dict.fromkeys(COLUMNS, pa.string()) | dict(dnsmos=pa.float64(), duration=pa.float64())
+_TYPES['audio'] = pa.struct([('bytes', pa.binary()), ('path', pa.string())])
+_NAMES = {pa.string(): 'string', pa.float64(): 'float64'}
+_FEATURES = {c: {'_type': 'Audio'} if c=='audio' else {'dtype': _NAMES[t], '_type': 'Value'}
+             for c,t in _TYPES.items()}
+_SCHEMA = pa.schema(_TYPES, {'huggingface': json.dumps({'info': {'features': _FEATURES}})})
 SIZES = { # name -> rows in each split
-    'tiny': dict(train=24, dev=4, test=8, other=8), 'demo': dict(train=1400, dev=40, test=400, other=60)}
-_SCHEMA = pa.schema([(c, pa.struct([('bytes', pa.binary()), ('path', pa.string())]) if c=='audio' else
-    pa.float64() if c in ('dnsmos', 'duration') else pa.string()) for c in COLUMNS],
-    metadata={'huggingface': json.dumps({'info': {'features': {
-        c: {'_type': 'Audio'} if c=='audio' else
-           {'dtype': 'float64' if c in ('dnsmos', 'duration') else 'string', '_type': 'Value'} for c in COLUMNS}}})})
+    'tiny': dict(train=24, dev=4, test=8, other=8),
+    'demo': dict(train=1400, dev=40, test=400, other=60)}
 
+# %% ../../nbs/standin/01_synth.ipynb #be6e3db6
 def corpus_sizes(
     size:str|int, # 'tiny', 'demo', or a number of rows, shared out as the published corpus does
 ) -> dict: # split -> rows
     "How many rows each split has."
     if size in SIZES: return dict(SIZES[size])
     if isinstance(size, bool) or not isinstance(size, int) or size<20:
-        raise ValueError(f'size: got {size!r}, expected {", ".join(map(repr, SIZES))} or a number of rows from 20')
+        names = ', '.join(map(repr, SIZES))
+        raise ValueError(f'size: got {size!r}, expected {names} or a number of rows from 20')
     out = {s: max(2, round(size*n/sum(SPLIT_ROWS.values()))) for s,n in SPLIT_ROWS.items()}
     return out | {'train': size-sum(n for s,n in out.items() if s!='train')}
 
-def _speakers(split, rows, rng): # -> list of (speaker_id, gender, Voice)
+# %% ../../nbs/standin/01_synth.ipynb #e384ff21
+def _voice(gender, rng):
+    f0,scale = 1+.01*rng.uniform(-1, 1, 2)
+    return Voice(VOICES[gender].f0*f0, VOICES[gender].scale*scale)
+
+def _speakers(split, rows, rng): # -> two lists, like VoxCeleb and like Expresso
     digit = {'train': 3, 'dev': 1, 'test': 2, 'other': 6}[split]
     vox = [(f'id{digit}{i:04d}', 'mf'[rng.integers(2)]) for i in range(max(2, rows//3))]
-    ex = {'train': [('ex01', 'm'), ('ex02', 'f')], 'dev': [('ex03', 'm')], 'test': [('ex04', 'f')]}
-    def voice(g):
-        f0,scale = 1+.01*rng.uniform(-1, 1, 2)
-        return Voice(VOICES[g].f0*f0, VOICES[g].scale*scale)
-    return [(s, g, voice(g)) for s,g in vox], [(s, g, voice(g)) for s,g in ex.get(split, ex['train'])]
+    both = [('ex01', 'm'), ('ex02', 'f')]
+    ex = {'dev': [('ex03', 'm')], 'test': [('ex04', 'f')]}.get(split, both)
+    vox = [(s, g, _voice(g, rng)) for s,g in vox]
+    return vox, [(s, g, _voice(g, rng)) for s,g in ex]
 
-_EMOTIONS = dict(neutral=2406, happy=1604, other=1173, sad=387, disgusted=78, surprised=34, angry=25, fearful=10)
-_EMOTIONS = {None: 534, **_EMOTIONS}
+# %% ../../nbs/standin/01_synth.ipynb #e9f1cd9e
+_EMOTIONS = {None: 534, 'neutral': 2406, 'happy': 1604, 'other': 1173, 'sad': 387, 'disgusted': 78,
+             'surprised': 34, 'angry': 25, 'fearful': 10} # as often as in the published corpus
+
+def _annotate(text, events, rng): # -> what three annotators wrote, what stood there before them
+    def any_event(): return list(EVENTS)[rng.integers(len(EVENTS))]
+    answers,first = [text]*3, text
+    if events and rng.random()<.2: # one annotator heard another event
+        other = any_event()
+        answers[rng.integers(3)] = text.replace(events[0], other, 1)
+    if rng.random()<.1: answers[rng.integers(3)] = None
+    if events and rng.random()<.3:
+        first = first.replace(events[0], any_event() if rng.random()<.5 else '', 1)
+    return answers, first
 
 def _row(rng, split, n, speakers, mix):
-    "One row of the corpus, its wave, rate and true events."
+    "One row of the corpus, and its sound with true events."
     ex = rng.random()<.29
     speaker,gender,voice = speakers[ex][rng.integers(len(speakers[ex]))]
-    emotion = list(_EMOTIONS)[rng.choice(len(_EMOTIONS), p=np.array([*_EMOTIONS.values()])/sum(_EMOTIONS.values()))]
+    weights = np.array([*_EMOTIONS.values()])
+    emotion = list(_EMOTIONS)[rng.choice(len(_EMOTIONS), p=weights/sum(_EMOTIONS.values()))]
     words,commas = draw_sentence(rng, split in ('dev', 'test'), rng.random()<.03)
     events,places = draw_events(rng, len(words), mix)
     text = write_sentence(rng, words, commas, events, places)
     sr = 48000 if ex else 16000
     sound = synthesize(text, voice, seed=int(rng.integers(2**31)), sample_rate=sr)
-    answers = [text]*3
-    if events and rng.random()<.2: # one annotator heard another event
-        other = list(EVENTS)[rng.integers(len(EVENTS))]
-        answers[rng.integers(3)] = text.replace(events[0], other, 1)
-    if rng.random()<.1: answers[rng.integers(3)] = None
-    first = text
-    if events and rng.random()<.3:
-        first = first.replace(events[0], list(EVENTS)[rng.integers(len(EVENTS))] if rng.random()<.5 else '', 1)
+    answers,first = _annotate(text, events, rng)
     index = f'{speaker}_{emotion or "other"}_{n:05d}' if ex else f'{speaker}_{n:05d}'
-    row = dict(zip(COLUMNS, (index, {'bytes': wav_bytes(sound.wave, sr), 'path': f'{index}.wav'}, emotion, first, *answers, text,
-        round(float(np.clip(rng.normal(3.4, .35), 1, 5)), 3), round(sound.duration, 3),
-        speaker, 'Expresso' if ex else 'VoxCeleb', gender)))
-    return row, sound
+    audio = {'bytes': wav_bytes(sound.wave, sr), 'path': f'{index}.wav'}
+    mos = round(float(np.clip(rng.normal(3.4, .35), 1, 5)), 3)
+    values = (index, audio, emotion, first, *answers, text, mos, round(sound.duration, 3), speaker,
+              'Expresso' if ex else 'VoxCeleb', gender)
+    return dict(zip(COLUMNS, values)), sound
 
+# %% ../../nbs/standin/01_synth.ipynb #9cda44aa
 def _card(sizes, seed, mix):
     files = '\n'.join(f'  - split: {s}\n    path: default/{s}/*.parquet' for s in sizes)
     return f"""---
@@ -445,54 +512,66 @@ configs:
 ---
 # SYNTHETIC
 
-Every sound in this folder was computed by `dia_nvtts.standin.synth`. It holds no recording from VoxCeleb, Expresso or any person; \
-it has only
-the columns, splits and text habits of deepvk/NonverbalTTS, so that programs can be tried without it. Speaker names and the
-source names VoxCeleb and Expresso stand for recordings *of that kind*. Nothing measured on it says anything about real speech.
+Every sound in this folder was computed by `dia_nvtts.standin.synth`. It holds no recording from \
+VoxCeleb, Expresso or any person; it has only
+the columns, splits and text habits of deepvk/NonverbalTTS, so that programs can be tried \
+without it. Speaker names and the
+source names VoxCeleb and Expresso stand for recordings *of that kind*. Nothing measured on it \
+says anything about real speech.
 
 Rows: {', '.join(f'{n:,} {s}' for s,n in sizes.items())}; seed {seed}; events mixed as '{mix}'. \
 `events.jsonl` tells when each word and event
 truly happens, in seconds.
 """
 
+# %% ../../nbs/standin/01_synth.ipynb #6d08aa67
+def _true_times(row, sound, split, n, broken): # a line of events.jsonl
+    events = [dict(emoji=e, type=EVENTS[e][0], start=a, end=b) for e,a,b in sound.events]
+    return json.dumps(dict(id=row['index'], split=split, row=n, broken=broken, events=events,
+                           words=sound.words), ensure_ascii=False)+'\n'
+
+def _split_rows(rng, split, rows, before, mix, broken, quirks): # yields (row, its true times)
+    speakers,previous,ruin = _speakers(split, rows, rng), None, {}
+    if split=='train':
+        places = rng.choice(np.arange(1, rows), len(broken), replace=False).tolist()
+        ruin = dict(zip(places, broken))
+    for n in range(rows):
+        row,sound = _row(rng, split, before+n, speakers, mix)
+        u = rng.random() # texts that never were written down
+        if quirks and u<.02: row['Result'] = None if u<.01 else '' if u<.015 else 'null'
+        if n in ruin: _break(ruin[n], row, sound.wave, sound.sample_rate, previous)
+        else: previous = row['index']
+        yield row, _true_times(row, sound, split, n, ruin.get(n))
+
+# %% ../../nbs/standin/01_synth.ipynb #2a23cb0f
 def make_corpus(
     folder:str|Path, # to be made; must not exist, or be empty
     size:str|int='demo', # 'tiny' (44 rows), 'demo' (1,900) or a number of rows
     seed:int=42,
-    mix:str|None=None, # 'corpus' or 'even', see `MIXES`; None: even for the named sizes, else as the corpus
+    mix:str|None=None, # of `MIXES`; None: 'even' for the named sizes, else 'corpus'
     progress:bool=True, # show a progress bar
 ) -> Path: # the folder: default/<split>/0000.parquet, README.md, events.jsonl
     "Write a synthetic corpus with the schema, layout, card and quirks of NonverbalTTS."
     folder,sizes = Path(folder), corpus_sizes(size)
-    if mix is None: mix = 'even' if size in SIZES else 'corpus'
+    mix = mix or ('even' if size in SIZES else 'corpus')
     if mix not in MIXES: raise ValueError(f'mix: got {mix!r}, expected one of {", ".join(MIXES)}')
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
-        raise FileExistsError(f'{folder} is not empty: the synthetic corpus needs a folder of its own')
-    total = sum(sizes.values())
+        raise FileExistsError(f'{folder} is not empty: '
+                              'the synthetic corpus needs a folder of its own')
+    total,before = sum(sizes.values()), 0 # before: rows of the splits that are written
     broken = list(BROKEN)*max(1, total//1000) if total>=200 else list(BROKEN[:5])
-    with atomic_path(folder, folder=True) as out, open(out/'events.jsonl', 'w', encoding='utf-8') as side, \
+    with atomic_path(folder, folder=True) as out, \
+            open(out/'events.jsonl', 'w', encoding='utf-8') as side, \
             progress_bar(total, 'synthetic corpus', 'row', disable=not progress) as bar:
         (out/'README.md').write_text(_card(sizes, seed, mix), encoding='utf-8')
-        before = 0 # rows of the splits that are written
-        for k,(split,rows) in enumerate(sizes.items()):
-            rng = np.random.default_rng([seed, k])
-            speakers,previous = _speakers(split, rows, rng), None
-            ruin = {}
-            if split=='train': ruin = dict(zip(rng.choice(np.arange(1, rows), len(broken), replace=False).tolist(), broken))
+        for k,(split,count) in enumerate(sizes.items()):
             (out/'default'/split).mkdir(parents=True)
+            rng = np.random.default_rng([seed, k])
+            rows = _split_rows(rng, split, count, before, MIXES[mix], broken, total>=200)
             with pq.ParquetWriter(out/'default'/split/'0000.parquet', _SCHEMA) as w:
-                batch = []
-                for n in range(rows):
-                    row,sound = _row(rng, split, before+n, speakers, MIXES[mix])
-                    u = rng.random() # texts that never were written down
-                    if total>=200 and u<.02: row['Result'] = None if u<.01 else '' if u<.015 else 'null'
-                    if n in ruin: _break(ruin[n], row, sound.wave, sound.sample_rate, previous)
-                    else: previous = row['index']
-                    batch.append(row)
-                    side.write(json.dumps(dict(id=row['index'], split=split, row=n, broken=ruin.get(n),
-                        events=[dict(emoji=e, type=EVENTS[e][0], start=a, end=b) for e,a,b in sound.events],
-                        words=sound.words), ensure_ascii=False)+'\n')
-                    if len(batch)==100 or n==rows-1: w.write_table(pa.Table.from_pylist(batch, _SCHEMA)); batch = []
-                    bar.update()
-            before += rows
+                while group := list(islice(rows, 100)):
+                    w.write_table(pa.Table.from_pylist([row for row,_ in group], _SCHEMA))
+                    side.writelines(times for _,times in group)
+                    bar.update(len(group))
+            before += count
     return folder
