@@ -33,8 +33,8 @@ NOISES = { # phone -> band of its noise in Hz, its level, and whether the voice 
     'h': (500, 2800, .03, False), 'v': (900, 5000, .015, True), 'D': (1200, 3500, .015, True),
     'p': (400, 1500, .09, False), 't': (2300, 6000, .10, False), 'k': (1300, 2800, .10, False),
     'b': (300, 1200, .06, True), 'd': (2000, 4500, .06, True), 'g': (1200, 2500, .06, True)}
-_WORDS = """I:ai you:yu we:wi he:hi she:Si they:Dei it:it this:Dis my:mai the:D@ a:@ so:so no:no oh:o
-    well:wel yes:yes and:And but:bat not:nat now:nau then:Den here:hir there:Der good:gud
+_WORDS = """I:ai you:yu we:wi he:hi she:Si they:Dei it:it this:Dis my:mai the:D@ a:@ so:so no:no
+    oh:o well:wel yes:yes and:And but:bat not:nat now:nau then:Den here:hir there:Der good:gud
     bad:bAd new:nu old:old see:si go:go went:went take:teik make:meik like:laik want:want
     need:nid said:sed came:keim home:hom boat:bot moon:mun tea:ti dog:dag road:rod
     night:nait book:buk cake:keik tree:tri really:rili mother:maD@r time:taim people:pip@l
