@@ -21,6 +21,7 @@ import ipywidgets as W
 import numpy as np
 import soundfile as sf
 import torch
+from fastcore.basics import patch
 from fastcore.xml import B, P, Table, Td, Tr, to_xml
 from IPython import get_ipython
 from IPython.display import HTML, Image, display
@@ -28,22 +29,25 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 # %% ../../nbs/tools/widgets.ipynb #0773e69f
-def _is_live() -> bool: # JupyterLab and its kin say which cell they run; nbconvert, nbdev_test and plain Python do not
+def _is_live() -> bool: # JupyterLab and its kin say which cell they run; nbconvert does not
     kernel = getattr(get_ipython(), 'kernel', None)
     return bool(kernel and (kernel.get_parent() or {}).get('metadata', {}).get('cellId'))
 
+# %% ../../nbs/tools/widgets.ipynb #widg0001
 class Panel:
-    "Controls, a picture and a sentence that follow them; shows these two alone where nothing can be moved."
+    "Controls, a picture and a sentence that follow them; these two alone where nothing moves."
     def __init__(self,
         *controls, # widgets; those with a `value` are followed
         above=(), # further widgets, over the sentence
         below=(), # further widgets, under the picture
     ):
         self.live = _is_live()
-        self.picture = W.Image(format='png', layout=W.Layout(max_width='100%', align_self='flex-start'))
-        self.says,self.alt = W.HTML(),''                                 # the sentence, and the same without HTML
-        self.box = W.VBox([W.HBox(controls, layout=W.Layout(flex_flow='row wrap')), *above, self.says, self.picture, *below])
-        self.box.add_class(type(self).__name__)                           # a name by which a browser finds it
+        whole = W.Layout(max_width='100%', align_self='flex-start')
+        self.picture = W.Image(format='png', layout=whole)
+        self.says,self.alt = W.HTML(),'' # the sentence, and the same without HTML
+        row = W.HBox(controls, layout=W.Layout(flex_flow='row wrap'))
+        self.box = W.VBox([row, *above, self.says, self.picture, *below])
+        self.box.add_class(type(self).__name__) # a name by which a browser finds it
         for c in controls:
             if c.has_trait('value'): c.observe(lambda change: self.update(), 'value')
 
@@ -51,21 +55,27 @@ class Panel:
         "A figure, or None to keep the old one, and a sentence as HTML; defined by each class."
         raise NotImplementedError
 
-    def update(self):
-        "Draw again."
-        try: fig,says = self.draw()
-        except (OSError, ValueError) as e: fig,says = None,to_xml(P(str(e)), indent=False)   # else nobody would see it
-        png = None
-        if fig is not None: png = png_bytes(fig, dpi=192, colours=64) if self.live else png_bytes(fig, dpi=72, colours=32)
-        self.says.value = says                                            # with the picture, not before
-        self.alt = re.sub(r'\s+', ' ', re.sub('<[^>]*>', ' ', says)).strip()
-        if not png: return
-        self.picture.layout.width = f'{int.from_bytes(png[16:20], "big")//2}px'   # the header says how wide it is
-        self.picture.value = png
-
     def _ipython_display_(self):
         if self.live: display(self.box)
         else: display(HTML(self.says.value), Image(self.picture.value, alt=self.alt))
+
+# %% ../../nbs/tools/widgets.ipynb #widg0002
+@patch
+def update(self:Panel):
+    "Draw again."
+    try: fig,says = self.draw()
+    except (OSError, ValueError) as e: # else nobody would see it
+        fig,says = None,to_xml(P(str(e)), indent=False)
+    png = None
+    if fig is not None:
+        dpi,colours = (192,64) if self.live else (72,32)
+        png = png_bytes(fig, dpi=dpi, colours=colours)
+    self.says.value = says # with the picture, not before
+    self.alt = re.sub(r'\s+', ' ', re.sub('<[^>]*>', ' ', says)).strip()
+    if not png: return
+    width = int.from_bytes(png[16:20], 'big') # the header says it
+    self.picture.layout.width = f'{width//2}px'
+    self.picture.value = png
 
 # %% ../../nbs/tools/widgets.ipynb #d8f5569d
 class DelayExplorer(Panel):
@@ -74,57 +84,83 @@ class DelayExplorer(Panel):
         frames:int=8, # of the clip
         delay:Sequence[int]=(0,1,2,3), # rows by which each codebook is late
     ):
-        narrow = W.Layout(width='300px')
-        self.frames = W.IntSlider(frames, 1, 60, description='frames', layout=narrow)
-        self.codebooks = W.IntSlider(len(delay), 1, 16, description='codebooks', layout=narrow)
-        self.delay = W.Text(', '.join(map(str, delay)), description='delays', continuous_update=False, layout=narrow)
-        self.row = W.IntSlider(1, 0, 200, description='row', layout=narrow)
-        self.codebook = W.IntSlider(0, 0, 15, description='codebook', layout=narrow)
+        def slider(name, value, low, high):
+            return W.IntSlider(value, low, high, description=name, layout=W.Layout(width='300px'))
+        self.frames = slider('frames', frames, 1, 60)
+        self.codebooks = slider('codebooks', len(delay), 1, 16)
+        self.delay = W.Text(', '.join(map(str, delay)), description='delays',
+                            continuous_update=False, layout=W.Layout(width='300px'))
+        self.row,self.codebook = slider('row', 1, 0, 200),slider('codebook', 0, 0, 15)
         self.codebooks.observe(self._fit, 'value')
         super().__init__(self.frames, self.codebooks, self.delay, self.row, self.codebook)
         self.update()
 
     def _fit(self, change): # as many delays as codebooks
-        d = self._delays() or [0]
-        self.delay.value = ', '.join(map(str, d[:change.new] + [d[-1]+1+i for i in range(change.new-len(d))]))
+        known = self._delays() or [0]
+        more = [known[-1]+1+i for i in range(change.new-len(known))]
+        self.delay.value = ', '.join(map(str, known[:change.new] + more))
 
     def _delays(self):
         words = re.split(r'[\s,]+', self.delay.value.strip())
         return [int(o) for o in words] if all(re.fullmatch(r'\d{1,3}', o) for o in words) else None
 
-    def draw(self):
-        N,C,delay = self.frames.value,self.codebooks.value,self._delays()
-        if delay is None: return None,'Delays are whole numbers from 0 to 999 with commas between them, such as 0, 8, 9.'
-        if len(delay) != C: return None,f'There are {len(delay)} delays and {C} codebooks: one for each is needed.'
-        bos,eos,pad = 1000,1001,1002
-        edge = lambda token: torch.full((1,1,C), token)
-        codes = torch.arange(N)[None,:,None].expand(1,N,C)
-        self.tokens = tokens = apply_delay(torch.cat([edge(bos), codes, edge(eos)], 1), delay, bos, pad)[0]   # (rows,C)
-        rows = len(tokens)
-        self.row.max,self.codebook.max = rows-1,C-1
-        t,c = self.row.value,self.codebook.value
-        scored = (tokens!=bos) & (tokens!=pad)
-        ax = Figure(figsize=(min(12, max(5, rows*.28)), .7+.26*C)).subplots()
-        plot_tokens(tokens, bos, eos, pad, ax)
-        few = rows*C <= 400                                               # room for numbers
-        for i,j in (tokens<bos).nonzero().tolist() if few else ():
-            ax.text(i, j, int(tokens[i,j]), ha='center', va='center', fontsize=7)
-        i,j = scored.nonzero().T.numpy()
-        ax.scatter(i, j-.35 if few else j, s=2, c='k')
-        ax.add_patch(Rectangle((t-.5,c-.5), 1, 1, fill=False, lw=2, clip_on=False, zorder=3))
-        token = int(tokens[t,c])
-        late = f', because codebook {c} begins {delay[c]} rows late' if t else ', with which every codebook begins'
-        what = {bos:'BOS'+late, eos:f'EOS, the end of codebook {c}', pad:'PAD, nothing'}.get(token, f'the code of frame {token}')
-        asked = 'Nobody asks for it: it is not scored.'
-        if scored[t,c]: asked = f'The model should say it after row {t-1}: it is scored.'
-        return ax.figure,f'Row {t}, codebook {c} holds {what}. {asked}'
+# %% ../../nbs/tools/widgets.ipynb #widg0003
+_BOS,_EOS,_PAD = 1000,1001,1002
+
+@patch
+def _says(self:DelayExplorer, delay, scored): # what the chosen cell holds
+    t,c = self.row.value,self.codebook.value
+    late = (f', because codebook {c} begins {delay[c]} rows late' if t
+            else ', with which every codebook begins')
+    token = int(self.tokens[t,c])
+    special = {_BOS: 'BOS'+late, _EOS: f'EOS, the end of codebook {c}', _PAD: 'PAD, nothing'}
+    what = special.get(token, f'the code of frame {token}')
+    asked = 'Nobody asks for it: it is not scored.'
+    if scored[t,c]: asked = f'The model should say it after row {t-1}: it is scored.'
+    return f'Row {t}, codebook {c} holds {what}. {asked}'
+
+# %% ../../nbs/tools/widgets.ipynb #widg0004
+@patch
+def draw(self:DelayExplorer):
+    N,C,delay = self.frames.value,self.codebooks.value,self._delays()
+    if delay is None:
+        return None,('Delays are whole numbers from 0 to 999 with commas between them, '
+                     'such as 0, 8, 9.')
+    if len(delay) != C:
+        return None,f'There are {len(delay)} delays and {C} codebooks: one for each is needed.'
+    edge = lambda token: torch.full((1,1,C), token)
+    codes = torch.arange(N)[None,:,None].expand(1,N,C)
+    clip = torch.cat([edge(_BOS), codes, edge(_EOS)], 1)
+    self.tokens = tokens = apply_delay(clip, delay, _BOS, _PAD)[0] # (rows,C)
+    rows,scored = len(tokens),(tokens!=_BOS) & (tokens!=_PAD)
+    self.row.max,self.codebook.max = rows-1,C-1
+    ax = Figure(figsize=(min(12, max(5, rows*.28)), .7+.26*C)).subplots()
+    plot_tokens(tokens, _BOS, _EOS, _PAD, ax)
+    few = rows*C <= 400 # room for numbers
+    for i,j in (tokens<_BOS).nonzero().tolist() if few else ():
+        ax.text(i, j, int(tokens[i,j]), ha='center', va='center', fontsize=7)
+    i,j = scored.nonzero().T.numpy()
+    ax.scatter(i, j-.35 if few else j, s=2, c='k')
+    chosen = self.row.value-.5,self.codebook.value-.5
+    ax.add_patch(Rectangle(chosen, 1, 1, fill=False, lw=2, clip_on=False, zorder=3))
+    return ax.figure,self._says(delay, scored)
 
 # %% ../../nbs/tools/widgets.ipynb #7bca7e59
 def _wav(wave, rate): # bytes of a 16-bit WAV file
     buf = io.BytesIO()
-    sf.write(buf, np.asarray(wave, dtype=np.float32).clip(-1,1), rate, format='WAV', subtype='PCM_16')
+    wave = np.asarray(wave, dtype=np.float32).clip(-1,1)
+    sf.write(buf, wave, rate, format='WAV', subtype='PCM_16')
     return buf.getvalue()
 
+def _often_first(counts): # options of buttons
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return [('any', '*'), *((f'{name} ({n})', name) for name,n in ranked)]
+
+def _buttons(name, options):
+    return W.ToggleButtons(options=options, description=name, style=dict(button_width='auto'),
+                           layout=W.Layout(width='100%'))
+
+# %% ../../nbs/tools/widgets.ipynb #widg0005
 class CorpusBrowser(Panel):
     "Clips of a processed corpus, to look at and listen to."
     def __init__(self,
@@ -134,84 +170,105 @@ class CorpusBrowser(Panel):
     ):
         self.clips,self.folder,self.sample_rate = list(clips),Path(folder),sample_rate
         if not self.clips: raise ValueError('got no clips: expected at least one to look at')
-        often_first = lambda counts: sorted(counts.items(), key=lambda o: (-o[1],o[0]))
-        counted = lambda counts: [('any', '*'), *((f'{k} ({n})', k) for k,n in often_first(counts))]
-        buttons = lambda **kw: W.ToggleButtons(style=dict(button_width='auto'), layout=W.Layout(width='100%'), **kw)
-        wide = W.Layout(width='330px')
-        tags,splits = Counter(t for c in self.clips for t in set(c.tags)),Counter(c.split for c in self.clips)
-        self.tag = buttons(options=[*counted(tags), ('no tag', '')], description='tag')
-        self.split = buttons(options=counted(splits), description='split')
-        self.speakers = sorted({c.speaker_id for c in self.clips if c.speaker_id})
-        text = dict(placeholder='any', continuous_update=False, layout=wide)
-        self.speaker = W.Combobox(options=self.speakers, description='speaker', **text)
-        self.words = W.Text(description='words or id', **text)
-        seconds = [c.duration for c in self.clips if c.duration is not None] or [0.]
-        lo,hi = np.floor(min(seconds)),np.ceil(max(seconds))
-        self.seconds = W.FloatRangeSlider(value=(lo,hi), min=lo, max=hi, step=.5, description='seconds',
-                                          readout_format='.1f', continuous_update=False, layout=wide)
-        self.clip = W.IntSlider(1, 1, len(self.clips), description='clip', layout=W.Layout(width='90%'))
+        self.clip = W.IntSlider(1, 1, len(self.clips), description='clip',
+                                layout=W.Layout(width='90%'))
         self.list,self.player = W.HTML(),W.Audio(format='wav', autoplay=False, loop=False)
-        choices = self.tag,self.split,self.speaker,self.words,self.seconds
-        for o in choices: o.observe(self._filter, 'value')
+        choices = self._choices()
+        for choice in choices: choice.observe(self._filter, 'value')
         self.found = self.clips
         super().__init__(*choices, self.clip, above=[self.list], below=[self.player])
         self.update()
-
-    def _filter(self, change=None):
-        lo,hi = self.seconds.value
-        tag,who,words = self.tag.value,self.speaker.value.strip(),self.words.value.strip().lower()
-        def fits(c):
-            return ((tag=='*' or (tag in c.tags if tag else not c.tags)) and self.split.value in ('*', c.split)
-                    and (c.speaker_id==who if who in self.speakers else (c.speaker_id or '').startswith(who))
-                    and (words in c.text.lower() or c.id.lower().startswith(words))
-                    and (c.duration is None or lo <= c.duration <= hi))
-        before = self.chosen
-        self.found = [c for c in self.clips if fits(c)]
-        at = next((i for i,c in enumerate(self.found) if c is before), 0)
-        self.clip.max,self.clip.disabled = max(1, len(self.found)),not self.found
-        self.clip.value = at+1
 
     @property
     def chosen(self) -> Clip|None:
         "The clip that is shown."
         return self.found[self.clip.value-1] if 0 < self.clip.value <= len(self.found) else None
 
-    def _neighbours(self): # seven lines of the list, as HTML
-        at = self.clip.value-1
-        first = max(0, min(at-3, len(self.found)-7))
-        def line(i, c):
-            cells = [f'{i+1}', c.id, c.text if len(c.text)<=80 else c.text[:79]+'…']
-            return Tr(*(Td(B(o) if i==at else o, style='padding:0 .6em;line-height:1.5') for o in cells))
-        return to_xml(Table(*(line(i, c) for i,c in enumerate(self.found[first:first+7], first))), indent=False)
+# %% ../../nbs/tools/widgets.ipynb #widg0006
+@patch
+def _choices(self:CorpusBrowser): # the controls by which clips are chosen
+    tags = Counter(tag for clip in self.clips for tag in set(clip.tags))
+    self.tag = _buttons('tag', [*_often_first(tags), ('no tag', '')])
+    self.split = _buttons('split', _often_first(Counter(clip.split for clip in self.clips)))
+    self.speakers = sorted({clip.speaker_id for clip in self.clips if clip.speaker_id})
+    wide = W.Layout(width='330px')
+    text = dict(placeholder='any', continuous_update=False, layout=wide)
+    self.speaker = W.Combobox(options=self.speakers, description='speaker', **text)
+    self.words = W.Text(description='words or id', **text)
+    seconds = [clip.duration for clip in self.clips if clip.duration is not None] or [0.]
+    low,high = np.floor(min(seconds)),np.ceil(max(seconds))
+    self.seconds = W.FloatRangeSlider(
+        value=(low,high), min=low, max=high, step=.5, description='seconds', readout_format='.1f',
+        continuous_update=False, layout=wide)
+    return self.tag,self.split,self.speaker,self.words,self.seconds
 
-    def draw(self):
-        clip,count = self.chosen,f'{len(self.found):,} of {len(self.clips):,} clips'
-        self.list.value = self._neighbours()
-        self.player.layout.display = 'none'
-        blank = Figure(figsize=(.1,.1))
-        if clip is None: return blank,f'{count} fit: choose something wider.'
-        facts = ', '.join(str(o) for o in (clip.id, clip.split, clip.speaker_id, clip.emotion, clip.source) if o)
-        says = ''.join(to_xml(o, indent=False) for o in (P(f'{count}. {facts}.'), mark_tags(clip.text, clip.tags)))
-        if not clip.audio_path: return blank,says+'Only its text was kept.'
-        try: wave = load_audio(self.folder/clip.audio_path, self.sample_rate).numpy()
-        except (OSError, ValueError) as e: return blank,says+to_xml(P(str(e)), indent=False)
-        self.player.value,self.player.layout.display = _wav(wave, self.sample_rate),None
-        a,b = Figure(figsize=(6,2.6), layout='constrained').subplots(2, sharex=True, height_ratios=[1,2])
-        a.plot(np.arange(len(wave))/self.sample_rate, wave, lw=.4)
-        a.set(ylabel='level', ylim=(-1,1))
-        plot_spectrogram(wave, self.sample_rate, b, floor=-60.)
-        return a.figure,says
+# %% ../../nbs/tools/widgets.ipynb #widg0007
+@patch
+def _fits(self:CorpusBrowser, clip):
+    low,high = self.seconds.value
+    tag,who,words = self.tag.value,self.speaker.value.strip(),self.words.value.strip().lower()
+    said_by = clip.speaker_id or ''
+    return ((tag == '*' or (tag in clip.tags if tag else not clip.tags))
+            and self.split.value in ('*', clip.split)
+            and (said_by == who if who in self.speakers else said_by.startswith(who))
+            and (words in clip.text.lower() or clip.id.lower().startswith(words))
+            and (clip.duration is None or low <= clip.duration <= high))
+
+@patch
+def _filter(self:CorpusBrowser, change=None):
+    before = self.chosen
+    self.found = [clip for clip in self.clips if self._fits(clip)]
+    at = next((i for i,clip in enumerate(self.found) if clip is before), 0)
+    self.clip.max,self.clip.disabled = max(1, len(self.found)),not self.found
+    self.clip.value = at+1
+
+# %% ../../nbs/tools/widgets.ipynb #widg0008
+@patch
+def _neighbours(self:CorpusBrowser): # seven lines of the list, as HTML
+    at = self.clip.value-1
+    first = max(0, min(at-3, len(self.found)-7))
+    def line(i, clip):
+        text = clip.text if len(clip.text) <= 80 else clip.text[:79]+'…'
+        style = 'padding:0 .6em;line-height:1.5'
+        return Tr(*(Td(B(o) if i == at else o, style=style) for o in (f'{i+1}', clip.id, text)))
+    rows = [line(i, clip) for i,clip in enumerate(self.found[first:first+7], first)]
+    return to_xml(Table(*rows), indent=False)
+
+@patch
+def draw(self:CorpusBrowser):
+    clip,count = self.chosen,f'{len(self.found):,} of {len(self.clips):,} clips'
+    self.list.value,self.player.layout.display = self._neighbours(),'none'
+    blank = Figure(figsize=(.1,.1))
+    if clip is None: return blank,f'{count} fit: choose something wider.'
+    facts = filter(None, (clip.id, clip.split, clip.speaker_id, clip.emotion, clip.source))
+    said = P(f'{count}. {", ".join(map(str, facts))}.'),mark_tags(clip.text, clip.tags)
+    says = ''.join(to_xml(o, indent=False) for o in said)
+    if not clip.audio_path: return blank,says+'Only its text was kept.'
+    try: wave = load_audio(self.folder/clip.audio_path, self.sample_rate).numpy()
+    except (OSError, ValueError) as e: return blank,says+to_xml(P(str(e)), indent=False)
+    self.player.value,self.player.layout.display = _wav(wave, self.sample_rate),None
+    fig = Figure(figsize=(6,2.6), layout='constrained')
+    axs = fig.subplots(2, sharex=True, height_ratios=[1,2])
+    axs[0].plot(np.arange(len(wave))/self.sample_rate, wave, lw=.4)
+    axs[0].set(ylabel='level', ylim=(-1,1))
+    plot_spectrogram(wave, self.sample_rate, axs[1], floor=-60.)
+    return fig,says
 
 # %% ../../nbs/tools/widgets.ipynb #5c41c3b1
 def _spoken(folder): # [(script, sound file)] of a folder of samples
     listed = folder/'samples.json'
     if listed.is_file():
-        return [(o['script'], folder/o['file']) for o in json.loads(listed.read_text(encoding='utf-8'))['samples']]
-    found = [(o.with_suffix('.txt').read_text(encoding='utf-8').strip(), o)
-             for o in sorted(folder.glob('*.wav'), key=lambda o: (len(o.stem), o.stem)) if o.with_suffix('.txt').is_file()]
-    if not found: raise FileNotFoundError(f'{folder} holds no sounds with their scripts: expected samples.json, or 0.wav with 0.txt')
-    return found
+        made = json.loads(listed.read_text(encoding='utf-8'))['samples']
+        return [(row['script'], folder/row['file']) for row in made]
+    waves = sorted(folder.glob('*.wav'), key=lambda file: (len(file.stem), file.stem))
+    texts = [file.with_suffix('.txt') for file in waves]
+    found = [(text.read_text(encoding='utf-8').strip(), wave)
+             for text,wave in zip(texts, waves) if text.is_file()]
+    if found: return found
+    raise FileNotFoundError(f'{folder} holds no sounds with their scripts: '
+                            'expected samples.json, or 0.wav with 0.txt')
 
+# %% ../../nbs/tools/widgets.ipynb #widg0009
 class ListeningTable(Panel):
     "The sounds that several voices made of the same scripts."
     def __init__(self,
@@ -219,49 +276,52 @@ class ListeningTable(Panel):
         waves:Sequence[dict], # for each script, voice -> `(wave (W,), sample rate)`
     ):
         if len(scripts) != len(waves) or not scripts:
-            raise ValueError(f'got {len(scripts)} scripts and sounds for {len(waves)}: expected as many of both')
-        self.scripts,self.waves = list(scripts),list(waves)
-        self.script = W.IntSlider(1, 1, len(scripts), description='script', disabled=len(scripts)==1,
-                                  layout=W.Layout(width='330px'))
+            raise ValueError(f'got {len(scripts)} scripts and sounds for {len(waves)}: '
+                             'expected as many of both')
+        self.scripts,self.waves,most = list(scripts),list(waves),max(map(len, waves))
+        self.script = W.IntSlider(1, 1, len(scripts), description='script',
+                                  disabled=len(scripts)==1, layout=W.Layout(width='330px'))
         self.blind = W.Checkbox(False, description='blind', indent=False)
-        most = max(map(len, waves))
         self.players = [W.Audio(format='wav', autoplay=False, loop=False) for _ in range(most)]
         self.names = [W.Label() for _ in range(most)]
         self.cells = [W.VBox(o) for o in zip(self.names, self.players)]
-        super().__init__(self.script, self.blind, below=[W.HBox(self.cells, layout=W.Layout(flex_flow='row wrap'))])
+        row = W.HBox(self.cells, layout=W.Layout(flex_flow='row wrap'))
+        super().__init__(self.script, self.blind, below=[row])
         self.update()
 
     @classmethod
     def from_report(cls, report): # an `EvalReport`
         "The sounds of an evaluation."
-        return cls([s['script'] for s in report.scripts], report.waves)
+        return cls([row['script'] for row in report.scripts], report.waves)
 
     @classmethod
-    def from_folders(cls, **folders): # voice=folder with sounds, and `samples.json` or a text file beside each sound
+    def from_folders(cls, **folders): # voice=folder with sounds, and their scripts beside them
         "Sounds that were written for the same scripts."
-        rows = {}                                                         # script -> voice -> sound
+        rows = {} # script -> voice -> sound
         for voice,folder in folders.items():
-            for script,file in _spoken(Path(folder)): rows.setdefault(script, {})[voice] = sf.read(file, dtype='float32')
+            for script,file in _spoken(Path(folder)):
+                rows.setdefault(script, {})[voice] = sf.read(file, dtype='float32')
         return cls(list(rows), list(rows.values()))
 
-    def draw(self):
-        i = self.script.value-1
-        voices = list(self.waves[i].items())
-        if self.blind.value: np.random.default_rng(i).shuffle(voices)
-        self.order = [label for label,_ in voices]
-        fig = Figure(figsize=(3.2*len(voices),1.8), layout='constrained')
-        axs = fig.subplots(1, len(voices), squeeze=False, sharex=True)[0]
-        longest = max(len(w)/sr for _,(w,sr) in voices)
-        for cell in self.cells: cell.layout.display = 'none'
-        said = []
-        for n,(label,(wave,sr)) in enumerate(voices):
-            ax,cell,name,player = axs[n],self.cells[n],self.names[n],self.players[n]
-            if self.blind.value: label = f'voice {chr(65+n)}'
-            plot_spectrogram(wave, sr, ax, floor=-60.).set(title=label, xlim=(0, longest or 1))
-            said.append(f'{label}: {len(wave)/sr:.1f} s' if len(wave) else f'{label}: nothing')
-            name.value,player.value = said[-1],_wav(wave, sr)
-            cell.layout.display = None if len(wave) else 'none'
-        return fig,to_xml(mark_tags(self.scripts[i]), indent=False) + '; '.join(said) + '.'
+# %% ../../nbs/tools/widgets.ipynb #widg0010
+@patch
+def draw(self:ListeningTable):
+    i = self.script.value-1
+    voices = list(self.waves[i].items())
+    if self.blind.value: np.random.default_rng(i).shuffle(voices)
+    self.order = [label for label,_ in voices]
+    fig = Figure(figsize=(3.2*len(voices),1.8), layout='constrained')
+    axs = fig.subplots(1, len(voices), squeeze=False, sharex=True)[0]
+    longest = max(len(wave)/rate for _,(wave,rate) in voices)
+    for cell in self.cells: cell.layout.display = 'none'
+    said = []
+    for n,(label,(wave,rate)) in enumerate(voices):
+        if self.blind.value: label = f'voice {chr(65+n)}'
+        plot_spectrogram(wave, rate, axs[n], floor=-60.).set(title=label, xlim=(0, longest or 1))
+        said.append(f'{label}: {len(wave)/rate:.1f} s' if len(wave) else f'{label}: nothing')
+        self.names[n].value,self.players[n].value = said[-1],_wav(wave, rate)
+        self.cells[n].layout.display = None if len(wave) else 'none'
+    return fig,to_xml(mark_tags(self.scripts[i]), indent=False) + '; '.join(said) + '.'
 
 # %% ../../nbs/tools/widgets.ipynb #fcbdad1d
 class RunDashboard(Panel):
@@ -272,7 +332,8 @@ class RunDashboard(Panel):
     ):
         self.run,self.every,self.drawn = Path(run),every,None
         self.stop,self.lock = Event(),Lock()
-        self.follow,self.refresh = W.ToggleButton(False, description='follow'),W.Button(description='refresh')
+        self.follow = W.ToggleButton(False, description='follow')
+        self.refresh = W.Button(description='refresh')
         self.follow.observe(self._follow, 'value')
         self.refresh.on_click(lambda button: self.update())
         super().__init__(self.follow, self.refresh)
@@ -293,21 +354,31 @@ class RunDashboard(Panel):
         "Draw what is new."
         with self.lock: super().update()
 
-    def draw(self):
-        try: rows = read_metrics(self.run)
-        except FileNotFoundError:
-            return Figure(figsize=(.1,.1)),to_xml(P(f'There is no metrics.jsonl in {self.run} yet.'), indent=False)
-        of = lambda kind: [r for r in rows if r.get('kind','train')==kind]
-        (train,valid),says = [[r for r in of(k) if r.get('loss') is not None] for k in ('train','valid')],[]
-        if train:
-            o = train[-1]
-            says.append(f'Step {o["step"]:,}: loss {o["loss"]:.3f}, learning rate {o.get("lr", math.nan):.1e}'
-                        + (f', {o["rows_per_s"]:,.0f} audio rows a second.' if o.get('rows_per_s') else '.'))
-        if valid:
-            first,o = valid[0],valid[-1]
-            says.append(f'Held-out clips at step {o["step"]:,}: loss {o["loss"]:.3f}, at first {first["loss"]:.3f}.')
-        if skipped := len(of('train'))-len(train): says.append(f'Skipped, their loss not finite: {skipped:,}.')
-        says = ' '.join(says) or 'No step has been taken yet.'
-        if self.drawn == len(rows): return None,says                      # nothing new
-        self.drawn = len(rows)
-        return plot_losses(rows, Figure(figsize=(7,2.5)).subplots()).figure,says
+# %% ../../nbs/tools/widgets.ipynb #widg0011
+def _run_so_far(rows): # a sentence
+    def of(kind): return [r for r in rows if r.get('kind', 'train') == kind]
+    def finite(rows): return [r for r in rows if r.get('loss') is not None]
+    train,valid,says = finite(of('train')),finite(of('valid')),[]
+    if train:
+        r,speed = train[-1],train[-1].get('rows_per_s')
+        says.append(f'Step {r["step"]:,}: loss {r["loss"]:.3f}, '
+                    f'learning rate {r.get("lr", math.nan):.1e}'
+                    + (f', {speed:,.0f} audio rows a second.' if speed else '.'))
+    if valid:
+        first,r = valid[0],valid[-1]
+        says.append(f'Held-out clips at step {r["step"]:,}: loss {r["loss"]:.3f}, '
+                    f'at first {first["loss"]:.3f}.')
+    skipped = len(of('train'))-len(train)
+    if skipped: says.append(f'Skipped, their loss not finite: {skipped:,}.')
+    return ' '.join(says) or 'No step has been taken yet.'
+
+@patch
+def draw(self:RunDashboard):
+    try: rows = read_metrics(self.run)
+    except FileNotFoundError:
+        says = P(f'There is no metrics.jsonl in {self.run} yet.')
+        return Figure(figsize=(.1,.1)),to_xml(says, indent=False)
+    says = _run_so_far(rows)
+    if self.drawn == len(rows): return None,says # nothing new
+    self.drawn = len(rows)
+    return plot_losses(rows, Figure(figsize=(7,2.5)).subplots()).figure,says
