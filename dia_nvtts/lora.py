@@ -83,11 +83,8 @@ def get_delta_weight(self:LoraDenseGeneral, name:str) -> Tensor: # in the shape 
 
 # %% ../nbs/09_lora.ipynb #b30c74e6
 @patch
-def norms(self:LoraDenseGeneral,
-    name:str, # of an adapter
-    kernel:Tensor|None=None, # laid flat, fp32; default the layer's own
-) -> Tensor: # `(out_features,)` fp32
-    "Length of each column of the kernel with its change."
+def norms(self:LoraDenseGeneral, name:str, kernel=None) -> Tensor: # `(out_features,)` fp32
+    "Length of each column of the kernel, laid flat, with the change by adapter `name`."
     if kernel is None: kernel = _flat(self.get_base_layer())
     with torch.no_grad(): return torch.linalg.vector_norm(kernel + self.delta(name), dim=0)
 
@@ -338,8 +335,8 @@ def _check_kernels(model, folder):
     adapted = {k.removesuffix('.lora_A.weight') for k in shapes if k.endswith('.lora_A.weight')}
     expected = {o for o in kernels if check_target_module_exists(config, o)}
     if adapted != expected:
-        raise ValueError(f'{folder} adapts {len(adapted)} kernels, its targets match {len(expected)} '
-                         f'of this model, the first difference is {min(adapted ^ expected)}')
+        raise ValueError(f'{folder} adapts {len(adapted)} kernels, its targets match '
+                         f'{len(expected)} of this model, the first difference is {min(adapted ^ expected)}')
     for name in adapted:
         ours = kernels[name].in_features,kernels[name].out_features
         theirs = shapes[f'{name}.lora_A.weight'][1],shapes.get(f'{name}.lora_B.weight', [0])[0]

@@ -293,7 +293,7 @@ def dia_generate(
     dia = put_adapters(dia, adapter, adapter_scale)
     how = dict(guidance=guidance, temperature=temperature, top_p=top_p, top_k=top_k, max_rows=max_rows, compile=compile)
     for i,o in enumerate(said):
-        for note in check_script(o): print(f'script {i} {note}', file=sys.stderr)
+        for note in check_script(o, cut=True): print(f'script {i} {note}', file=sys.stderr)
     rows = {}
     def write(i, spoken):
         name,W = f'{i:03d}.wav',len(spoken.wave)
