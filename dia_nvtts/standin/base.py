@@ -173,7 +173,8 @@ def build_base(
     digest = hashlib.sha256((out/'model.safetensors').read_bytes()).hexdigest()
     loss,ends = _rounded([found['loss'], found['eos_accuracy']])
     about = dict(made_by='dia_nvtts.standin.base.build_base', codec=codec.id, clips=clips,
-                 tagged=_TAGGED, spliced=spliced, steps=steps, seed=seed, batch_rows=cfg.data.max_rows,
+                 tagged=_TAGGED, spliced=spliced, steps=steps, seed=seed,
+                 batch_rows=cfg.data.max_rows,
                  parameters=sum(p.numel() for p in model.parameters()), sha256=digest, loss=loss,
                  per_codebook=_rounded(found['per_codebook']), eos_accuracy=ends)
     with atomic_path(out/'about.json') as p: p.write_text(json.dumps(about, indent=1))

@@ -41,20 +41,24 @@ def render_findings(findings:list[Finding], width:int=100) -> str: # `width` in 
     indent,lines = ' '*(pad+8),[]
     for finding in findings:
         lines.append(f'{finding.mark:4}  {finding.name:{pad}}  {finding.found}')
-        if finding.cost: lines += textwrap.wrap(finding.cost, width, initial_indent=indent, subsequent_indent=indent)
-    notes,lost = (', '.join(o.name for o in findings if o.mark == mark) for mark in ('note', 'FAIL'))
+        lines += [indent+line for line in textwrap.wrap(finding.cost, width-len(indent))]
+    def names(mark): return ', '.join(o.name for o in findings if o.mark == mark)
+    notes,lost = names('note'),names('FAIL')
+    verdict = f'everything that is needed is usable; notes on {notes}'
+    if not notes: verdict = 'everything is usable'
     if lost: verdict = f'not usable: {lost}'
-    else: verdict = f'everything that is needed is usable; notes on {notes}' if notes else 'everything is usable'
     return '\n'.join([*lines, '', verdict])
 
 # %% ../../nbs/tools/doctor.ipynb #49f9185a
 def _look(name, check, cost='', needed=True):
     "The `Finding` of `check()`, also when it raises."
     try:
-        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
+        with warnings.catch_warnings(), redirect_stdout(io.StringIO()), \
+             redirect_stderr(io.StringIO()):
             warnings.simplefilter('ignore')
             return check()
-    except Exception as e: return Finding(name, False, f'{type(e).__name__}: {e}'.splitlines()[0], cost, needed)
+    except Exception as e:
+        return Finding(name, False, f'{type(e).__name__}: {e}'.splitlines()[0], cost, needed)
 
 # %% ../../nbs/tools/doctor.ipynb #doct0002
 def _import_names(distribution):
@@ -66,10 +70,11 @@ def _import_names(distribution):
 
 # %% ../../nbs/tools/doctor.ipynb #7839fb61
 _DEEPER = { # what the package uses, where the first name alone loads next to nothing
-    'transformers': 'transformers.models.dia.modeling_dia', 'pillow': 'PIL.Image', 'scipy': 'scipy.signal'}
+    'transformers': 'transformers.models.dia.modeling_dia', 'pillow': 'PIL.Image',
+    'scipy': 'scipy.signal'}
 _COSTS = {
     'torch': 'Nothing that computes works without it.',
-    'datasets': 'The corpus cannot be read from the hub or from parquet files, and codes cannot be cached.',
+    'datasets': 'No corpus can be read from the hub or from parquet files, and no codes cached.',
     'descript-audio-codec': 'No sound becomes codes, and no codes become sound.',
     'peft': 'No LoRA adapter can be trained, saved or loaded.',
     'accelerate': 'No training.',
@@ -78,7 +83,8 @@ _COSTS = {
     'soundfile': 'No audio file can be read or written.',
     'ipywidgets': 'Nothing to click in JupyterLab; the commands are not affected.',
     'matplotlib': 'No plots and no report.',
-    'bitsandbytes': "No 4-bit base (QLoRA): LoRA needs more GPU memory. `pip install -e '.[qlora]'` brings it.",
+    'bitsandbytes': 'No 4-bit base (QLoRA): LoRA needs more GPU memory. '
+                    "`pip install -e '.[qlora]'` brings it.",
 }
 
 # %% ../../nbs/tools/doctor.ipynb #doct0005
@@ -90,7 +96,8 @@ def _library(requirement:str, needed:bool=True): # as pip writes it: 'peft>=0.17
     except metadata.PackageNotFoundError: return Finding(name, False, 'not installed', cost, needed)
     if not wanted.specifier.contains(distribution.version, prereleases=True):
         return Finding(name, False, f'{distribution.version}, wanted {wanted.specifier}',
-                       'May work, was not tested. `pip install -e .` brings a version that was.', needed)
+                       'May work, was not tested. `pip install -e .` brings a version that was.',
+                       needed)
     def check():
         for module in [*_import_names(distribution), _DEEPER.get(name)]:
             if module: importlib.import_module(module)
@@ -102,14 +109,16 @@ def _libraries():
     "The requirements of the installed package, and the optional `bitsandbytes`."
     try: requires = metadata.requires('dia_nvtts') or []
     except metadata.PackageNotFoundError:
-        return [Finding('dia_nvtts', False, 'not installed', 'The commands are not on the path: `pip install -e .`')]
-    return [*(_library(o) for o in requires if 'extra ==' not in o), _library('bitsandbytes', needed=False)]
+        return [Finding('dia_nvtts', False, 'not installed',
+                        'The commands are not on the path: `pip install -e .`')]
+    needed = [_library(o) for o in requires if 'extra ==' not in o]
+    return [*needed, _library('bitsandbytes', needed=False)]
 
 # %% ../../nbs/tools/doctor.ipynb #0fd43b07
 def _python(version:tuple=tuple(sys.version_info[:3])):
     ok = (3,10) <= version[:2] <= (3,13)
     found = f"{'.'.join(map(str, version))} on {platform.system()} {platform.machine()}"
-    cost = '' if ok else 'The package is made for Python 3.10 to 3.13; some library may be missing here.'
+    cost = '' if ok else 'The package is made for Python 3.10 to 3.13; some library may be missing.'
     return Finding('Python', ok, found, cost)
 
 # %% ../../nbs/tools/doctor.ipynb #0daeeaa3
@@ -120,13 +129,15 @@ def _gpu():
     import torch
     if torch.cuda.is_available():
         free,total = torch.cuda.mem_get_info()
-        cost = '' if free > 2*_WEIGHTS else (f'The full model alone takes {_WEIGHTS/_GB:.1f} GB in bf16: '
-                                            'free some memory, or train on a 4-bit base.')
+        cost = '' if free > 2*_WEIGHTS else (
+            f'The full model alone takes {_WEIGHTS/_GB:.1f} GB in bf16: free some memory, '
+            'or train on a 4-bit base.')
         found = f'{torch.cuda.get_device_name()}, {free/_GB:.1f} of {total/_GB:.1f} GB free'
         return Finding('GPU', not cost, found, cost, needed=False)
-    if torch.backends.mps.is_available(): return Finding('GPU', True, 'Apple (mps)', 'Nobody has tried it here.')
-    cost = ('Everything runs, and the quickstart is made for it. Training the full model for more than a few steps '
-            'wants a GPU.')
+    if torch.backends.mps.is_available():
+        return Finding('GPU', True, 'Apple (mps)', 'Nobody has tried it here.')
+    cost = ('Everything runs, and the quickstart is made for it. Training the full model for more '
+            'than a few steps wants a GPU.')
     if torch.version.cuda or torch.version.hip:
         cost += ' This torch is built for a GPU but finds none: is there a driver?'
     return Finding('GPU', False, f'none, a CPU with {os.cpu_count()} cores', cost, needed=False)
@@ -136,13 +147,14 @@ def _bf16():
     import torch
     if torch.cuda.is_available():
         ok = torch.cuda.is_bf16_supported(including_emulation=False)
-        return Finding('bf16', ok, 'in hardware' if ok else 'not on this GPU',
-                       '' if ok else 'Train in fp32: twice the memory for weights, and slower.', needed=False)
+        cost = '' if ok else 'Train in fp32: twice the memory for weights, and slower.'
+        return Finding('bf16', ok, 'in hardware' if ok else 'not on this GPU', cost, needed=False)
     x = torch.ones(2,2, dtype=torch.bfloat16)
     assert (x@x).sum() == 8
     try: fast = torch.ops.mkldnn._is_mkldnn_bf16_supported()
     except (AttributeError, RuntimeError): fast = False
-    return Finding('bf16', True, 'on the CPU, in hardware' if fast else 'on the CPU, emulated: slower than fp32')
+    how = 'in hardware' if fast else 'emulated: slower than fp32'
+    return Finding('bf16', True, f'on the CPU, {how}')
 
 # %% ../../nbs/tools/doctor.ipynb #aadf1bc3
 def _memory(available:float|None=None, total:float|None=None): # bytes
@@ -150,14 +162,17 @@ def _memory(available:float|None=None, total:float|None=None): # bytes
         import psutil # accelerate brings it
         memory = psutil.virtual_memory()
         available,total = memory.available,memory.total
-    cost = '' if available > 2*_WEIGHTS else (f'The full model takes {_WEIGHTS/_GB:.1f} GB in bf16, and training it '
-                                             'more: close something, or stay with the tiny one.')
-    return Finding('memory', not cost, f'{available/_GB:.1f} of {total/_GB:.1f} GB available', cost, needed=False)
+    cost = '' if available > 2*_WEIGHTS else (
+        f'The full model takes {_WEIGHTS/_GB:.1f} GB in bf16, and training it more: '
+        'close something, or stay with the tiny one.')
+    found = f'{available/_GB:.1f} of {total/_GB:.1f} GB available'
+    return Finding('memory', not cost, found, cost, needed=False)
 
 def _disk(folder:str|Path='.', free:float|None=None): # bytes
     if free is None: free = shutil.disk_usage(folder).free
-    cost = '' if free > 15*_GB else ('The real corpus takes 4.2 GB, its audio written out the same again, the model '
-                                    '6.4 GB. The quickstart needs far less.')
+    cost = '' if free > 15*_GB else (
+        'The real corpus takes 4.2 GB, its audio written out the same again, the model 6.4 GB. '
+        'The quickstart needs far less.')
     return Finding('disk', not cost, f'{free/_GB:.1f} GB free', cost, needed=False)
 
 # %% ../../nbs/tools/doctor.ipynb #6ebf070a
@@ -175,9 +190,10 @@ def _soundfile():
 def _torchaudio(found:Torchaudio|None=None):
     found = found or guard_torchaudio()
     if found.state == 'loads': return Finding('torchaudio', True, 'loads')
-    text = 'not installed' if found.state == 'absent' else f'installed, cannot load ({found.reason})'
-    return Finding('torchaudio', True, text, 'Not needed: encoding and decoding work without it. Only DAC.compress '
-                   'and the loudness and effects of audiotools are not available.')
+    absent = found.state == 'absent'
+    text = 'not installed' if absent else f'installed, cannot load ({found.reason})'
+    return Finding('torchaudio', True, text, 'Not needed: encoding and decoding work without it. '
+                   'DAC.compress, and the loudness and effects of audiotools, do not.')
 
 # %% ../../nbs/tools/doctor.ipynb #749afb34
 def _hub(
@@ -185,8 +201,8 @@ def _hub(
     endpoint:str|None=None, # default: what huggingface_hub uses
 ):
     from huggingface_hub import constants
-    cost = ('Neither the released model nor the corpus can be fetched. Files that are here already, local folders, '
-            'the synthetic corpus and the quickstart work.')
+    cost = ('Neither the released model nor the corpus can be fetched. Files that are here '
+            'already, local folders, the synthetic corpus and the quickstart work.')
     def lost(why): return Finding('hub', False, why, cost, needed=False)
     if constants.HF_HUB_OFFLINE: return lost('switched off by HF_HUB_OFFLINE')
     endpoint,answer = endpoint or constants.ENDPOINT,[]
@@ -206,12 +222,12 @@ def examine(
     folder:str|Path='.', # where data and runs will be written, for its free space
     timeout:float=3., # seconds to wait for the hub
 ) -> list[Finding]:
-    "Look at everything the package needs; never raises, and waits for nothing longer than `timeout`."
+    "Look at everything the package needs; never raises, waits for nothing longer than `timeout`."
     return [_look('Python', _python), *_libraries(),
             _look('audio files', _soundfile, _COSTS['soundfile']),
             _look('torchaudio', _torchaudio),
             _look('GPU', _gpu, needed=False),
             _look('bf16', _bf16, needed=False),
             _look('memory', _memory, needed=False),
-            _look('disk', lambda: _disk(folder), 'The folder to write to cannot be looked at.', needed=False),
+            _look('disk', lambda: _disk(folder), 'The folder cannot be seen.', needed=False),
             _look('hub', lambda: _hub(timeout), needed=False)]
