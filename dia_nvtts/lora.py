@@ -336,7 +336,8 @@ def _check_kernels(model, folder):
     expected = {o for o in kernels if check_target_module_exists(config, o)}
     if adapted != expected:
         raise ValueError(f'{folder} adapts {len(adapted)} kernels, its targets match '
-                         f'{len(expected)} of this model, the first difference is {min(adapted ^ expected)}')
+                         f'{len(expected)} of this model, the first difference is '
+                         f'{min(adapted ^ expected)}')
     for name in adapted:
         ours = kernels[name].in_features,kernels[name].out_features
         theirs = shapes[f'{name}.lora_A.weight'][1],shapes.get(f'{name}.lora_B.weight', [0])[0]
