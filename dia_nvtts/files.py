@@ -20,7 +20,7 @@ def _remove(path:Path):
 def atomic_path(
     path:str|Path, # the final file or folder; its parent is made when missing
     folder:bool=False, # is `path` a folder?
-): # yields a temporary sibling `Path` with the same suffix; whatever `path` held before is replaced at the end
+): # yields a temporary sibling `Path`; whatever `path` held is replaced at the end
     "Write to a temporary name beside `path`, then rename; on any exception leave `path` as it was."
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -43,16 +43,18 @@ def claim_output(
     overwrite:bool=False, # remove what is there
     resume:bool|None=None, # keep what is there and go on; None where a command cannot go on
 ) -> Path: # the folder, which exists now
-    "Make `folder` ready for writing; raise `FileExistsError` when it holds something and neither switch says what to do."
+    "Make `folder` ready; `FileExistsError` where it is full and no switch says what to do."
     folder = Path(folder)
-    if overwrite and resume: raise ValueError('got both --overwrite and --resume: expected one of them')
+    if overwrite and resume:
+        raise ValueError('got both --overwrite and --resume: expected one of them')
     if folder.exists() and not folder.is_dir():
         raise NotADirectoryError(f'{folder} is a file: expected a folder to write into')
     if folder.is_dir() and any(folder.iterdir()):
         if overwrite:
             here = folder.resolve()
             if here in (Path.home(), Path.cwd(), *Path.cwd().parents):
-                raise ValueError(f'--overwrite would remove {here}: give an output folder of its own')
+                raise ValueError(f'--overwrite would remove {here}: '
+                                 'give an output folder of its own')
             shutil.rmtree(folder)
         elif not resume:
             goes_on = '' if resume is None else ' or --resume to go on'

@@ -47,28 +47,33 @@ def _load_torchaudio():
     if not find_spec('torchaudio'): return Torchaudio('absent', 'not installed')
     try: importlib.import_module('torchaudio')
     except Exception as e: # OSError, ImportError, RuntimeError: it depends on what does not fit
-        while e.__cause__: e = e.__cause__ # the library that is missing, rather than the one that wanted it
+        while e.__cause__: e = e.__cause__ # the library that is missing, not the one that wanted it
         return Torchaudio('blocked', f'{type(e).__name__}: {str(e).strip()}'.splitlines()[0])
     return Torchaudio('loads')
 
 # %% ../nbs/tools/guard.ipynb #59264725
 def _forget_torchaudio():
-    for name in [o for o in sys.modules if o.partition('.')[0] == 'torchaudio']: del sys.modules[name]
+    for name in list(sys.modules):
+        if name.partition('.')[0] == 'torchaudio': del sys.modules[name]
     sys.modules['torchaudio'] = None
-    asked = getattr(sys.modules.get('transformers.utils.import_utils'), 'is_torchaudio_available', None)
+    asker = sys.modules.get('transformers.utils.import_utils')
+    asked = getattr(asker, 'is_torchaudio_available', None)
     if hasattr(asked, 'cache_clear'): asked.cache_clear()
 
 # %% ../nbs/tools/guard.ipynb #bd7a9bbc
 class _Asking(Loader):
-    "Loads a module in the ordinary way, once it is known whether torchaudio is there; lends the stand-in where it is not."
-    def __init__(self, loader:Loader, guard, borrows:bool): self.loader,self.guard,self.borrows = loader,guard,borrows
+    "Loads a module once it is known whether torchaudio is there; where not, lends the stand-in."
+    def __init__(self, loader:Loader, guard, borrows:bool):
+        self.loader,self.guard,self.borrows = loader,guard,borrows
+
     def create_module(self, spec): return self.loader.create_module(spec)
 
     def exec_module(self, module:ModuleType):
         module.__loader__ = module.__spec__.loader = self.loader # from here on an ordinary module
         found = self.guard.decide()
         lends = self.borrows and found.state != 'loads'
-        with _lent(_StandIn(found.reason)) if lends else nullcontext(): self.loader.exec_module(module)
+        with _lent(_StandIn(found.reason)) if lends else nullcontext():
+            self.loader.exec_module(module)
 
 # %% ../nbs/tools/guard.ipynb #f445300e
 class _Loaded(Loader):
@@ -106,9 +111,11 @@ class _Guard(MetaPathFinder):
         if name == 'torchaudio': return self.find_torchaudio()
         borrows = name.partition('.')[0] in self.borrowers
         if not borrows and (self.found or name not in self.askers): return
-        specs = (o.find_spec(name, path, target) for o in list(sys.meta_path) if o is not self and hasattr(o, 'find_spec'))
+        others = [o for o in sys.meta_path if o is not self and hasattr(o, 'find_spec')]
+        specs = (o.find_spec(name, path, target) for o in others)
         spec = next((o for o in specs if o), None)
-        if spec and hasattr(spec.loader, 'exec_module'): spec.loader = _Asking(spec.loader, self, borrows)
+        if spec and hasattr(spec.loader, 'exec_module'):
+            spec.loader = _Asking(spec.loader, self, borrows)
         return spec
 
     def find_torchaudio(self):
@@ -122,7 +129,7 @@ class _Guard(MetaPathFinder):
 
 # %% ../nbs/tools/guard.ipynb #1466a9ab
 def watch_torchaudio():
-    "Leave a torchaudio that loads alone; make any other one absent, but lend `dac` a stand-in. Nothing is loaded before it is asked for."
+    "Wait until torchaudio is asked for; if it cannot load it is absent, and `dac` gets a stand-in."
     if any(isinstance(o, _Guard) for o in sys.meta_path): return
     sys.meta_path.insert(0, _Guard())
     if not {'torchaudio','transformers','peft'}.isdisjoint(sys.modules): guard_torchaudio()

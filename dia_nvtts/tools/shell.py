@@ -20,21 +20,27 @@ from fastcore.docments import docments
 
 from .. import __version__
 
-# %% ../../nbs/tools/shell.ipynb #a6f1b42a
-OTHER_NAMES = dict(learning_rate='lr', rank='r', lora_r='r', lora_alpha='alpha', lora_dropout='dropout', clip='max_grad_norm',
-    target_modules='targets', rslora='use_rslora', dora='use_dora', whole='modules_to_save', num_train_epochs='epochs', max_steps='steps',
-    gradient_accumulation_steps='batches_per_step', gradient_checkpointing='recompute', output_dir='out', output='out',
-    save_steps='save_every', eval_steps='valid_every', warmup_ratio='warmup', lr_scheduler_type='schedule', optim='optimizer',
-    dataset='data', data_dir='data', base='model', checkpoint='model', lora='adapter', scale='adapter_scale', cfg='guidance',
-    cfg_scale='guidance', batch_size='batch', per_device_train_batch_size='max_rows', force='overwrite', text='script')
+# %% ../../nbs/tools/shell.ipynb #b4c5a34b
+OTHER_NAMES = dict( # of transformers, PEFT and others -> ours
+    learning_rate='lr', rank='r', lora_r='r', lora_alpha='alpha', lora_dropout='dropout',
+    clip='max_grad_norm', target_modules='targets', rslora='use_rslora', dora='use_dora',
+    whole='modules_to_save', num_train_epochs='epochs', max_steps='steps',
+    gradient_accumulation_steps='batches_per_step', gradient_checkpointing='recompute',
+    output_dir='out', output='out', save_steps='save_every', eval_steps='valid_every',
+    warmup_ratio='warmup', lr_scheduler_type='schedule', optim='optimizer', dataset='data',
+    data_dir='data', base='model', checkpoint='model', lora='adapter', scale='adapter_scale',
+    cfg='guidance', cfg_scale='guidance', batch_size='batch',
+    per_device_train_batch_size='max_rows', force='overwrite', text='script')
 
+# %% ../../nbs/tools/shell.ipynb #a6f1b42a
 def did_you_mean(
     got:str, # what was typed, with or without dashes
     known, # names that there are
 ) -> str: # a question, or nothing
     "The known name that was probably meant."
     name = got.lstrip('-').replace('-', '_')
-    near = [o for o in (OTHER_NAMES.get(name),) if o in known] or difflib.get_close_matches(name, list(known), 1)
+    near = [o for o in (OTHER_NAMES.get(name),) if o in known]
+    near = near or difflib.get_close_matches(name, list(known), 1)
     return f'did you mean {"--" if got.startswith("-") else ""}{near[0]}?' if near else ""
 
 # %% ../../nbs/tools/shell.ipynb #6eb44ab6
@@ -47,29 +53,33 @@ class _Parser(argparse.ArgumentParser):
 def _number(kind, expected):
     def read(text):
         try: return kind(text)
-        except ValueError: raise argparse.ArgumentTypeError(f'got {text!r}, expected {expected}') from None
+        except ValueError:
+            raise argparse.ArgumentTypeError(f'got {text!r}, expected {expected}') from None
     return read
 
-_KINDS = {int: (_number(int, 'a whole number'), 'N'), float: (_number(float, 'a number'), 'X'), str: (str, 'TEXT')}
+_KINDS = {int: (_number(int, 'a whole number'), 'N'), float: (_number(float, 'a number'), 'X'),
+          str: (str, 'TEXT')}
 
 # %% ../../nbs/tools/shell.ipynb #9eef51ab
-def _add_argument(group, name, o, bare, given_only):
-    if o.kind == o.kind.VAR_KEYWORD: return
-    needed,said = o.default is inspect.Parameter.empty,(o.docment or '').replace('%', '%%')
-    if type(o.default) in (int, float): said += f' (default {o.default:g})'
-    if o.default and type(o.default) is str: said += f' (default {o.default})'
-    default = argparse.SUPPRESS if given_only else None if needed else o.default
-    if o.anno is bool:
-        flag,action = (f'--no_{name}','store_false') if o.default else (f'--{name}','store_true')
+def _add_argument(group, name, found, bare, given_only):
+    if found.kind == found.kind.VAR_KEYWORD: return
+    usual,said = found.default,(found.docment or '').replace('%', '%%')
+    needed = usual is inspect.Parameter.empty
+    if type(usual) in (int, float): said += f' (default {usual:g})'
+    if usual and type(usual) is str: said += f' (default {usual})'
+    default = argparse.SUPPRESS if given_only else None if needed else usual
+    if found.anno is bool:
+        flag,action = (f'--no_{name}','store_false') if usual else (f'--{name}','store_true')
         return group.add_argument(flag, dest=name, action=action, default=default, help=said)
-    read,shape = _KINDS[o.anno]
+    read,shape = _KINDS[found.anno]
     if needed: group.add_argument(name, type=read, help=said)
     elif bare: group.add_argument(name, nargs='?', type=read, default=default, help=said)
     else: group.add_argument(f'--{name}', type=read, default=default, metavar=shape, help=said)
 
 # %% ../../nbs/tools/shell.ipynb #9d077ef2
 def _layout(prog): # of help: as wide as the terminal
-    return argparse.HelpFormatter(prog, max_help_position=30, width=min(shutil.get_terminal_size((100,30)).columns, 120))
+    columns = shutil.get_terminal_size((100,30)).columns
+    return argparse.HelpFormatter(prog, max_help_position=30, width=min(columns, 120))
 
 def make_parser(
     f, # a command
@@ -77,27 +87,35 @@ def make_parser(
     groups:dict={}, # title of a group of options -> dataclass with its fields
 ) -> argparse.ArgumentParser:
     "A parser for the arguments of a function, and for the fields of dataclasses beside them."
-    p = _Parser(prog=prog, description=f.__doc__, formatter_class=_layout, allow_abbrev=False, add_help=False)
+    p = _Parser(prog=prog, description=f.__doc__, formatter_class=_layout, allow_abbrev=False,
+                add_help=False)
     own = p.add_argument_group('options')
     arguments = docments(f, full=True, returns=False)
     starred = any(o.kind == o.kind.KEYWORD_ONLY for o in arguments.values())
-    for name,o in arguments.items(): _add_argument(own, name, o, starred and o.kind != o.kind.KEYWORD_ONLY, False)
+    for name,found in arguments.items():
+        _add_argument(own, name, found, starred and found.kind != found.kind.KEYWORD_ONLY, False)
     for title,part in groups.items():
         group = p.add_argument_group(title)
-        for name,o in docments(part, full=True, returns=False).items(): _add_argument(group, name, o, False, True)
+        for name,found in docments(part, full=True, returns=False).items():
+            _add_argument(group, name, found, False, True)
     told = p.add_argument_group('what is said')
     told.add_argument('-h','--help', action='help', help='show this and stop')
-    told.add_argument('--version', action='version', version=f'dia_nvtts {__version__}', help='show the version and stop')
+    told.add_argument('--version', action='version', version=f'dia_nvtts {__version__}',
+                      help='show the version and stop')
     told.add_argument('--progress', choices=('auto','bar','lines','none'), default=None,
-                      help='how long work is shown (default auto: a bar on a terminal, lines in a log)')
+                      help='how long work is shown (default auto: a bar, in a log lines)')
     told.add_argument('--quiet', action='store_true', help='say nothing but what went wrong')
-    words = [o.dest if o.nargs is None else f'[{o.dest}]' for o in p._actions if not o.option_strings]
+    bare = [o for o in p._actions if not o.option_strings]
+    words = [o.dest if o.nargs is None else f'[{o.dest}]' for o in bare]
     p.usage = ' '.join([prog.replace('%', '%%'), *words, '[options]'])
     return p
 
 # %% ../../nbs/tools/shell.ipynb #dc695bf1
-def command(f=None, **groups): # title of a group of options -> dataclass, whose fields are passed by their names
-    "Make a function a command, whose arguments the console script of its name reads from the shell."
+def command(
+    f=None,
+    **groups # title of a group of options -> dataclass, whose fields are passed by their names
+):
+    "Make a function a command: the console script of its name reads its arguments from the shell."
     if f is None: return lambda f: command(f, **groups)
     @wraps(f)
     def run(*args, **kw):
@@ -118,20 +136,25 @@ def _read(f, prog, argv): # -> what was given, by name
     if not rest: return vars(given)
     names = [o[2:] for a in p._actions for o in a.option_strings if o.startswith('--')]
     got = rest[0].partition('=')[0]
-    near = did_you_mean(got, names) if got.startswith('-') else 'text of several words stands in quotes'
+    near = (did_you_mean(got, names) if got.startswith('-')
+            else 'text of several words stands in quotes')
     raise UsageError(f'got {got}, which it does not take' + (f': {near}' if near else ''))
 
 # %% ../../nbs/tools/shell.ipynb #a7703566
 def _call(f, given):
     quiet,progress = given.pop('quiet'),given.pop('progress')
-    if quiet or progress: os.environ['DIA_PROGRESS'] = 'none' if quiet else progress    # `progress_bar` looks there
-    with open(os.devnull, 'w') as nowhere, redirect_stdout(nowhere) if quiet else nullcontext():
+    if quiet or progress: # `progress_bar` looks there
+        os.environ['DIA_PROGRESS'] = 'none' if quiet else progress
+    with open(os.devnull, 'w') as no, redirect_stdout(no) if quiet else nullcontext():
         inspect.unwrap(f)(**given)   # without arguments `f` would read the shell again
 
 def _in_a_line(e, f, prog):
-    goes_on = ': the same line with --resume goes on' if 'resume' in inspect.signature(f).parameters else ''
-    said = f'interrupted{goes_on}' if isinstance(e, KeyboardInterrupt) else ' '.join(str(e).split())
-    if isinstance(e, UsageError): said += ('' if said.endswith('?') else ';') + f' {prog} --help lists what it takes'
+    said = ' '.join(str(e).split())
+    if isinstance(e, KeyboardInterrupt):
+        resumes = 'resume' in inspect.signature(f).parameters
+        said = 'interrupted' + (': the same line with --resume goes on' if resumes else '')
+    if isinstance(e, UsageError):
+        said += ('' if said.endswith('?') else ';') + f' {prog} --help lists what it takes'
     return f'{prog}: {said}'
 
 def run_command(
@@ -139,7 +162,7 @@ def run_command(
     argv:list, # what was typed after its name
     prog:str, # its name as it was typed
 ): # raises `SystemExit` with code 2 where the user has to change something
-    "Read the arguments of a command from a shell and call it; bad input ends in one line on stderr."
+    "Read the arguments of a command and call it; bad input ends in one line on stderr."
     try: _call(f, _read(f, prog, argv))
     except (ValueError, OSError, KeyboardInterrupt) as e:
         if 'dia_nvtts.progress' in sys.modules: sys.modules['dia_nvtts.progress'].close_bars()
@@ -153,21 +176,25 @@ def show_verbs(
     prog:str='dia', # that prefix
 ) -> str:
     "What there is, one line a verb."
-    rows = [f'{title}:\n' + ''.join(f'  {f.__name__.replace("_", " ", 1):20} {f.__doc__}\n' for f in fs) for title,fs in commands.items()]
-    return f'usage: {prog} VERB [options]; {prog} VERB --help tells what it takes\n\n' + '\n'.join(rows)
+    said = f'usage: {prog} VERB [options]; {prog} VERB --help tells what it takes\n'
+    for title,listed in commands.items():
+        said += f'\n{title}:\n'
+        for f in listed: said += f'  {f.__name__.replace("_", " ", 1):20} {f.__doc__}\n'
+    return said
 
+# %% ../../nbs/tools/shell.ipynb #a37094b5
 def run_verb(
     commands:dict, # title -> commands
     argv:list, # verb, and what it takes
     prog:str='dia',
 ):
     "Run a command by its verb; alone or with --help, show the verbs."
-    verbs = {f.__name__.removeprefix(f'{prog}_'): f for fs in commands.values() for f in fs}
+    verbs = {f.__name__.removeprefix(f'{prog}_'): f for listed in commands.values() for f in listed}
     verb,*rest = argv or ['--help']
     if verb == '--version': return print(f'dia_nvtts {__version__}')
     if verb in ('-h','--help','help'): return print(show_verbs(commands, prog))
     if f := verbs.get(verb.replace('-', '_')): return run_command(f, rest, f'{prog} {verb}')
-    near = did_you_mean(verb, verbs)
-    print(f'{prog}: got {verb!r}, expected a verb: {near or "one of " + ", ".join(verbs) + ";"} {prog} --help tells what each does',
+    near = did_you_mean(verb, verbs) or f'one of {", ".join(verbs)};'
+    print(f'{prog}: got {verb!r}, expected a verb: {near} {prog} --help tells what each does',
           file=sys.stderr)
     raise SystemExit(2)
