@@ -47,7 +47,8 @@ def verify_step(
     trainable = sum(w.numel() for w in weights.values())
     return dict(parameters=parts, r=r, clips=clips, trainable=trainable,
                 rows=batch.audio_ids.shape[1], bytes=batch.text_ids.shape[1],
-                loss=loss.loss.item(), per_codebook=loss.per_codebook.tolist(), seconds=time.perf_counter()-began)
+                loss=loss.loss.item(), per_codebook=loss.per_codebook.tolist(),
+                seconds=time.perf_counter()-began)
 
 # %% ../../nbs/tools/verify.ipynb #39b2a61c
 def say_model(name:str, config, dtype:str, device) -> str:
