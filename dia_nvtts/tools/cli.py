@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['dia_preprocess', 'dia_encode', 'dia_verify', 'dia_estimate', 'dia_train', 'Speaking', 'dia_generate', 'Listeners',
-           'print_summary', 'dia_evaluate', 'dia_export', 'dia_benchmark', 'dia_build_assets', 'dia_doctor', 'dia']
+           'dia_evaluate', 'dia_export', 'dia_benchmark', 'dia_build_assets', 'dia_doctor', 'dia']
 
 # %% ../../nbs/tools/cli.ipynb #4120fe69
 import json
@@ -335,33 +335,11 @@ def _hear_again(sounds, out, listeners, overwrite): # -> report, its folder
                          'give another folder with --out')
     return listen(kept, listeners.load(kept, kept.settings['profile'])),claim_output(out, overwrite)
 
-# %% ../../nbs/tools/cli.ipynb #f50e0c08
-_NUMBERS = dict(tag_heard='tags heard', tag_in_place='in place',
-                false_events='false events per plain script', ends='end by themselves',
-                mel_correlation='mel correlation, plain')
-
-def _number(summary, key): # with its interval, where there is one
-    if summary.get(key) is None: return '-'
-    low,high = summary['intervals'].get(key, (None,None))
-    return f'{summary[key]:.3f}' + ('' if low is None else f' ({low:.3f} to {high:.3f})')
-
-# %% ../../nbs/tools/cli.ipynb #3ddbe716
-def print_summary(found): # an `EvalReport`
-    "The few numbers that count, base and fine-tuned, one under the other."
-    import pandas as pd
-    for name,told in found.detectors.items():
-        if told['available']: print(f'{name}: listens. {told["note"]}')
-    both = {voice: found.summary(voice) for voice in ('base','tuned')}
-    table = pd.DataFrame(index=list(_NUMBERS))
-    for voice,summary in both.items(): table[voice] = [_number(summary, key) for key in _NUMBERS]
-    print(table.rename(_NUMBERS).to_string())
-    for note in found.doubts: print(f'note: {note}')
-
 # %% ../../nbs/tools/cli.ipynb #9b720cd8
 def _report(found, folder):
     found.to_html(folder/'report.html')
     found.to_json(folder/'report.json')
-    print_summary(found)
+    print(found)
     print(f'written: {folder}/report.html, {folder}/report.json')
 
 # %% ../../nbs/tools/cli.ipynb #6fc37dcb

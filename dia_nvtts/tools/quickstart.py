@@ -91,7 +91,6 @@ def dia_quickstart(
     import torch
     from dia_nvtts.codec import encode_clips, load_codec
     from dia_nvtts.report import training_report
-    from dia_nvtts.tools.cli import print_summary
     from dia_nvtts.train import train
     torch.set_num_threads(threads or min(2, os.cpu_count() or 1)) # so small: more gain nothing
     with _stage(clock, 1, 'corpus', 'a stand-in with the columns of NonverbalTTS, and its scripts'):
@@ -109,7 +108,7 @@ def dia_quickstart(
         training_report(run, remark=_REMARK)
     found.seconds = _seconds(clock)
     found.to_json(folder/'report.json')
-    print_summary(found)
+    print(found)
     base,tuned = (found.models[o]['loss'] for o in ('base','tuned'))
     print(f'loss on held-out clips: base {base:.3f}, fine-tuned {tuned:.3f}')
     print(f'\n{found.in_a_sentence()}\nreport: {folder/"report.html"}; '

@@ -292,7 +292,7 @@ class ListeningTable(Panel):
     @classmethod
     def from_report(cls, report): # an `EvalReport`
         "The sounds of an evaluation."
-        return cls([row['script'] for row in report.scripts], report.waves)
+        return cls([row['script'] for row in report.rows], report.waves)
 
     @classmethod
     def from_folders(cls, **folders): # voice=folder with sounds, and their scripts beside them
