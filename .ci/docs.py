@@ -66,6 +66,9 @@ def check_opening(name:str, path:Path):
     if first and text_of(first[0]['source']).startswith('#| default_exp'): first = first[1:]
     expect(first and first[0]['cell_type'] == 'markdown' and re.match(r'# \S.*\n\s*\n?> \S', text_of(first[0]['source'])),
            name, 'does not open with "# Title" and "> one sentence"')
+    if first: # nbdev drops what else stands in the cell of the title
+        rest = re.sub(r'\A# .*\n\s*\n?(> .*(\n|$))*', '', text_of(first[0]['source'])).strip()
+        expect(not rest, name, f'the cell of the title holds more, which the site drops: {rest[:40]}')
 
 def check_pictures(name:str, path:Path):
     "Who cannot see a picture can read what it shows."
@@ -79,6 +82,12 @@ def check_pictures(name:str, path:Path):
         for alt,target in re.findall(r'!\[([^\]]*)\]\(([^)\s]*)', source):
             expect(alt.strip(), name, f'picture {target} has no text that says what it shows')
 
+def patched_class(node:ast.AST) -> str:
+    "The class that a method with `@patch` grows, else nothing."
+    marks = [ast.unparse(o) for o in node.decorator_list] if isinstance(node, ast.FunctionDef) else []
+    if not any(re.match(r'patch\b', o) for o in marks): return ''
+    return ast.unparse(node.args.args[0].annotation)
+
 def check_symbols(index:dict, pages:dict, base:str):
     "Every public function and class: an anchor on its page, and a docstring in its module."
     for module,symbols in index['syms'].items():
@@ -87,7 +96,9 @@ def check_symbols(index:dict, pages:dict, base:str):
         if not file.exists(): continue
         for node in ast.parse(file.read_text(encoding='utf-8')).body:
             if not isinstance(node, (ast.FunctionDef, ast.ClassDef)) or node.name.startswith('_'): continue
-            name = f'{module}.{node.name}'
+            patched = patched_class(node)
+            if patched.startswith('_'): continue
+            name = '.'.join(filter(None, (module, patched, node.name)))
             expect(name in symbols, name, 'is not in _modidx.py: run nbdev_export')
             expect(ast.get_docstring(node), name, 'has no docstring')
             if name not in symbols: continue
