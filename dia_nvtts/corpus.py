@@ -95,7 +95,9 @@ _SPLITS = {'validation': 'dev', 'valid': 'dev', 'val': 'dev', 'dev': 'dev',
 def _split_name(name): return _SPLITS.get(str(name).lower(), str(name))
 _ORDER = ('train', 'dev', 'test', 'other')
 def _rank(split): return _ORDER.index(split) if split in _ORDER else 4
-def in_split_order(table): return {s: table[s] for s in sorted(table, key=lambda o: (_rank(o), o))}
+def in_split_order(table:dict) -> dict:
+    "A table by split: train, dev, test, other, then the rest by name."
+    return {s: table[s] for s in sorted(table, key=lambda o: (_rank(o), o))}
 
 def _card(folder): # the list `configs` in the YAML of README.md, or None
     import yaml

@@ -141,13 +141,13 @@ def _change(self:LoraDenseGeneral, names, growth): # -> scale and shift of the k
 
 # %% ../nbs/09_lora.ipynb #4b776f87
 @patch
-@torch.no_grad()
 def matrix(self:LoraDenseGeneral) -> Tensor: # `(in_features, out_features)` in the compute dtype
     "The kernel laid flat, with the active adapters in it."
-    matrix,names = self.get_base_layer().matrix().detach(),self._acting()
-    if not names: return matrix
-    scale,shift = self._change(names, self._growth(names, matrix.float()))
-    return (matrix.float()*scale + shift).to(matrix.dtype)
+    with torch.no_grad():
+        matrix,names = self.get_base_layer().matrix().detach(),self._acting()
+        if not names: return matrix
+        scale,shift = self._change(names, self._growth(names, matrix.float()))
+        return (matrix.float()*scale + shift).to(matrix.dtype)
 
 # %% ../nbs/09_lora.ipynb #6da2bea7
 @patch
@@ -157,32 +157,32 @@ def _write(self:LoraDenseGeneral, matrix):
     weight.data = matrix.to(weight.dtype).view(weight.shape)
 
 @patch
-@torch.no_grad()
 def merge(self:LoraDenseGeneral, safe_merge=False, adapter_names=None):
     "Fold adapters into the kernel; with `safe_merge` refuse a result that is not finite."
-    new = [o for o in check_adapters_to_merge(self, adapter_names) if o in self.lora_A]
-    if not new: return
-    names = [*self.merged_adapters, *new]
-    if self.merged: self.unmerge()                     # lengths are those of the kernel alone
-    kernel = _flat(self.get_base_layer())
-    growth = self._growth(names, kernel)
-    scale,shift = self._change(names, growth)
-    merged = kernel*scale + shift
-    if safe_merge and not merged.isfinite().all():
-        raise ValueError(f'adapter {", ".join(names)} gives a kernel that is not finite')
-    self._write(merged)
-    self._cache_store('growth', growth)
-    self.merged_adapters.extend(names)
+    with torch.no_grad():
+        new = [o for o in check_adapters_to_merge(self, adapter_names) if o in self.lora_A]
+        if not new: return
+        names = [*self.merged_adapters, *new]
+        if self.merged: self.unmerge()                     # lengths are those of the kernel alone
+        kernel = _flat(self.get_base_layer())
+        growth = self._growth(names, kernel)
+        scale,shift = self._change(names, growth)
+        merged = kernel*scale + shift
+        if safe_merge and not merged.isfinite().all():
+            raise ValueError(f'adapter {", ".join(names)} gives a kernel that is not finite')
+        self._write(merged)
+        self._cache_store('growth', growth)
+        self.merged_adapters.extend(names)
 
 # %% ../nbs/09_lora.ipynb #3491a375
 @patch
-@torch.no_grad()
 def unmerge(self:LoraDenseGeneral):
     "Take merged adapters out of the kernel again."
-    if not self.merged: return
-    scale,shift = self._change(self.merged_adapters, self._cache_pop('growth'))
-    self._write((_flat(self.get_base_layer()) - shift)/scale)
-    self.merged_adapters.clear()
+    with torch.no_grad():
+        if not self.merged: return
+        scale,shift = self._change(self.merged_adapters, self._cache_pop('growth'))
+        self._write((_flat(self.get_base_layer()) - shift)/scale)
+        self.merged_adapters.clear()
 
 # %% ../nbs/09_lora.ipynb #f7645598
 def _know_dense_general(config, post_init=LoraConfig.__post_init__):

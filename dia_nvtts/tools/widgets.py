@@ -122,6 +122,7 @@ def _says(self:DelayExplorer, delay, scored): # what the chosen cell holds
 # %% ../../nbs/tools/widgets.ipynb #widg0004
 @patch
 def draw(self:DelayExplorer):
+    "Draw the delayed tokens, and say what the chosen cell holds."
     N,C,delay = self.frames.value,self.codebooks.value,self._delays()
     if delay is None:
         return None,('Delays are whole numbers from 0 to 999 with commas between them, '
@@ -236,6 +237,7 @@ def _neighbours(self:CorpusBrowser): # seven lines of the list, as HTML
 
 @patch
 def draw(self:CorpusBrowser):
+    "Draw the chosen clip, and say what it is."
     clip,count = self.chosen,f'{len(self.found):,} of {len(self.clips):,} clips'
     self.list.value,self.player.layout.display = self._neighbours(),'none'
     blank = Figure(figsize=(.1,.1))
@@ -306,6 +308,7 @@ class ListeningTable(Panel):
 # %% ../../nbs/tools/widgets.ipynb #widg0010
 @patch
 def draw(self:ListeningTable):
+    "Draw what the voices made of the chosen script."
     i = self.script.value-1
     voices = list(self.waves[i].items())
     if self.blind.value: np.random.default_rng(i).shuffle(voices)
@@ -374,6 +377,7 @@ def _run_so_far(rows): # a sentence
 
 @patch
 def draw(self:RunDashboard):
+    "Draw the losses so far, and say how the run stands."
     try: rows = read_metrics(self.run)
     except FileNotFoundError:
         says = P(f'There is no metrics.jsonl in {self.run} yet.')
