@@ -270,8 +270,8 @@ class _Tagger(Detector):
         return cut,np.array(owner)
 
     def _listen(self, waves, sample_rate):
-        cut,owner = self._windows([resample(o, sample_rate, self.extractor.sampling_rate)
-                                   for o in waves])
+        rate = self.extractor.sampling_rate
+        cut,owner = self._windows([resample(wave, sample_rate, rate) for wave in waves])
         likely,out = self._likely(cut) if cut else None,[[] for _ in waves]
         for i,wave in enumerate(waves):
             if not (owner==i).any(): continue
@@ -411,7 +411,8 @@ class Listeners:
     status:dict=field(default_factory=dict) # name -> is it available, and what must be known of it
 
 # %% ../nbs/13_listen.ipynb #b1f04c24
-def listener_name(listener): # what it was loaded as, or what it is called
+def listener_name(listener) -> str:
+    "What a listener was loaded as, or what it is called."
     return getattr(listener, 'name', getattr(listener, '__name__', type(listener).__name__))
 
 def _try_to_load(load, given): # -> name, listener or None, why there is none or None

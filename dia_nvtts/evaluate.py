@@ -555,7 +555,8 @@ def _flat(row): # an interval becomes two columns
 @patch(as_prop=True)
 def scripts(self:EvalReport) -> pd.DataFrame:
     "What is known of each sound; `likeness` is that of its voice to the original."
-    each = [(row['script'], voice, found) for row in self.rows for voice,found in row['sounds'].items()]
+    each = [(row['script'], voice, found)
+            for row in self.rows for voice,found in row['sounds'].items()]
     table = pd.DataFrame([{'script':script, **found, 'likeness':found.get('voice'), 'voice':voice}
                           for script,voice,found in each])
     return table.set_index(['script','voice']) if each else table

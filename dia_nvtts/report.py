@@ -236,9 +236,9 @@ _FIRST = ('before','base') # columns that stand on the left
 
 # before, then by number: step-200 before step-1000; the first, and the last ones
 def _in_order(labels, most=3):
-    key = lambda o: (o not in _FIRST,
-                     [(int(x) if x.isdigit() else 0, x) for x in re.split(r'(\d+)', o)])
-    labels = sorted(labels, key=key)
+    def numbers_as_numbers(label):
+        return [(int(x) if x.isdigit() else 0, x) for x in re.split(r'(\d+)', label)]
+    labels = sorted(labels, key=lambda o: (o not in _FIRST, numbers_as_numbers(o)))
     return labels if len(labels) <= most else labels[:1]+labels[1-most:]
 
 # %% ../nbs/tools/report.ipynb #e5fb27ff
@@ -381,7 +381,8 @@ def evaluation_page(
     def mixed(detector, voice): # counts, how often each tag was asked for, what was heard
         counts = confusion(*report.events(voice, detector))
         order = sorted({t for pair in counts for t in pair if t})
-        asked = {t:sum(n for (a,_),n in counts.items() if a==t) for t in [*order,None]}
+        asked = dict.fromkeys([*order,None], 0)
+        for (tag,_),n in counts.items(): asked[tag] += n
         return counts,{t:n for t,n in asked.items() if n},[None,*order]
     n,best = min(show, len(report.rows)) if report.waves else 0,_telling(report)
     losses,books = _losses(report)
