@@ -43,7 +43,11 @@ def dia_preprocess(
     speaker:str='[S1]', # who speaks: [S1], [S2], or `gender` for women as [S2]
     collapse_repeats:bool=False, # write one tag for several equal ones in a row
     unknown:str='drop', # symbols and cues such as [whispers] outside the table: drop, keep, reject
+    annotators:bool=False, # where the text is missing, take what two annotators agree on
     min_dnsmos:float=None, # reject rows of lower quality, 1 to 5
+    min_seconds:float=.2, # reject shorter sound
+    max_seconds:float=None, # reject longer sound; default what Dia can hold, 35.4
+    configuration:str=None, # of the corpus, where it has several
     text_column:str=None, # names of columns, where they are not recognised
     audio_column:str=None,
     speaker_column:str=None,
@@ -53,14 +57,15 @@ def dia_preprocess(
     resume:bool=False, # go on in a folder that is not empty
 ):
     "Read a corpus, check every row, write scripts and audio."
-    from dia_nvtts.corpus import preprocess
+    from dia_nvtts.corpus import MAX_SECONDS, preprocess
     names = dict(text=text_column, audio=audio_column, speaker_id=speaker_column,
                  emotion=emotion_column)
     r = preprocess(source, out, profile, splits, not no_audio, limit, overwrite, resume,
                    split_by=split_by, seed=seed, size=int(size) if size.isdigit() else size,
                    columns={k:v for k,v in names.items() if v} or None, speaker=speaker,
                    unknown=unknown, collapse_repeats=collapse_repeats, min_dnsmos=min_dnsmos,
-                   streaming=streaming)
+                   annotators=annotators, min_seconds=min_seconds, config=configuration,
+                   max_seconds=max_seconds or MAX_SECONDS, streaming=streaming)
     print(r)
     print('columns: ' + ', '.join(f'{k} from {v!r}' for k,v in r.columns.items())
           + '; if that is wrong, name them with --text_column and the like')
