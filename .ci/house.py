@@ -7,7 +7,8 @@
 The rules: an exported cell has at most 45 lines and one public function or class; those of the story have 12 in the
 middle and 30 at nine tenths; lines have at most 100 characters; no comprehension stands inside another; `o` lives on
 one line; a public name stands in one module alone; the story imports no wing; a page says what it is about before it
-imports; and the tree in the README is the folder's. Only the standard library is needed.
+imports; the tree in the README is the folder's; workflows name actions by their commit. Only the standard library is
+needed.
 """
 import ast, json, re, sys
 from collections import Counter
@@ -105,6 +106,13 @@ def check_tree() -> list:
     return ([f"README's tree links {o} {linked.count(o)} times" for o in there if linked.count(o) != 1]
             + [f"README's tree links {o}, which is not there" for o in sorted(set(linked)-set(there))])
 
+def check_actions() -> list:
+    "A tag can be moved to other code, a commit cannot."
+    used = [(f.name, o) for f in sorted((root/'.github'/'workflows').glob('*.yml'))
+            for o in re.findall(r'\buses:\s*(\S+)', f.read_text(encoding='utf-8'))]
+    return [f'{name} uses {o}: expected owner/name@ and the 40 digits of a commit' for name,o in used
+            if not re.search(r'@[0-9a-f]{40}$', o)]
+
 def code_of(tree:ast.AST, text:str) -> int: # lines without blanks, comments, docstrings and imports
     dropped = set()
     for node in ast.walk(tree):
@@ -136,7 +144,7 @@ def examine() -> list:
     lines = [len(code_lines(s)) for p in story() for s in exported_cells(p)]
     if share(lines, .5) > middle: problems.append(f"the story's cells have {share(lines, .5)} lines in the middle: at most {middle} wanted")
     if share(lines, .9) > tenth: problems.append(f"a tenth of the story's cells has over {share(lines, .9)} lines: at most {tenth} wanted")
-    return problems + check_names(trees) + check_wings(trees) + check_tree()
+    return problems + check_names(trees) + check_wings(trees) + check_tree() + check_actions()
 
 if __name__ == '__main__':
     print(counts(modules()))
