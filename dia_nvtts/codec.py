@@ -4,30 +4,30 @@
 
 # %% auto #0
 __all__ = ['Codec', 'as_codec', 'dac_sizes', 'new_dac', 'save_codec', 'load_codec', 'codec_for', 'encode_audio', 'decode_codes',
-           'encode_batch', 'audio_hash', 'encode_clips', 'CodeCache', 'read_codes']
+           'encode_batch', 'audio_hash', 'clips_with_audio', 'encode_clips', 'CodeCache', 'read_codes', 'changed_audio']
 
 # %% ../nbs/03_codec.ipynb #6332f5fa
 from .corpus import read_processed # first: makes a torchaudio that cannot load harmless
-from .files import atomic_path
+from .files import atomic_path, check_space, load_weights, output_folder, read_json
 from .progress import progress_bar
 from .sound import as_wave, load_audio
-import json, math, os, warnings
+import functools, json, math, os, re, warnings
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass, field
 from hashlib import sha256
 from importlib.resources import files
 from multiprocessing.pool import ThreadPool
 from pathlib import Path
 import numpy as np
+import pyarrow as pa
 import torch
 import torch.nn.functional as F
 from accelerate import PartialState
+from accelerate.utils import gather_object
 from dac import DAC
 from dac.utils import download
-from datasets import Dataset, Features, List, Value, concatenate_datasets
-from datasets.arrow_writer import ArrowWriter
-from safetensors.torch import load, save
+from safetensors.torch import save
 from torch import Tensor, nn
 
 # %% ../nbs/03_codec.ipynb #7de73c63
@@ -66,16 +66,27 @@ def as_codec(
     return Codec(model, name or id, id)
 
 # %% ../nbs/03_codec.ipynb #fcee9150
-_SIZES = ('encoder_dim', 'encoder_rates', 'latent_dim', 'decoder_dim', 'decoder_rates',
-          'n_codebooks', 'codebook_size', 'codebook_dim', 'sample_rate')
+_SIZES = dict(encoder_dim=1024, encoder_rates=64, latent_dim=16384, decoder_dim=8192,
+              decoder_rates=64, n_codebooks=64, codebook_size=65536, codebook_dim=1024,
+              sample_rate=192000) # and the largest of each
 
 def dac_sizes(model:DAC) -> dict: # arguments of `new_dac`
     "The sizes that a `dac.DAC` was made with."
     return {k: getattr(model, k) for k in _SIZES}
 
 # %% ../nbs/03_codec.ipynb #147679ea
-def new_dac(sizes:dict) -> DAC:
+def _fits(name, size):
+    if (name, size)==('latent_dim', None): return True # follows from the others
+    rates = name.endswith('rates') and isinstance(size, (list, tuple)) and 0<len(size)<9
+    numbers = size if rates else [size]
+    return all(type(o) is int and 0<o<=_SIZES.get(name, 0) for o in numbers)
+
+def new_dac(sizes:dict) -> DAC: # raises ValueError for a size that a DAC cannot have
     "A `dac.DAC` with random weights."
+    for name,size in sizes.items():
+        if not _fits(name, size):
+            raise ValueError(f'got {name} {size!r:.40} as a size of a codec: expected '
+                             f'{", ".join(_SIZES)}, whole numbers above 0')
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='.*weight_norm.*', category=FutureWarning)
         return DAC(**sizes)
@@ -103,33 +114,41 @@ def save_codec(
     return folder
 
 # %% ../nbs/03_codec.ipynb #0a2ea0ff
-def _load_ours(folder:Path) -> DAC:
-    about = json.loads((folder/'codec.json').read_text(encoding='utf-8'))
-    data = (folder/'codec.safetensors').read_bytes()
-    found,said = sha256(data).hexdigest(),about['sha256']
-    if found!=said:
-        raise ValueError(f'{folder}: codec.safetensors has SHA-256 {found[:12]}…, codec.json says '
-                         f'{said[:12]}…: copy both files again')
-    model = new_dac(about['sizes'])
-    model.load_state_dict({k: v.float() for k,v in load(data).items()})
+def _read_fields(file:Path, **kinds) -> dict:
+    "A JSON object in which these names have values of these types."
+    found = read_json(file)
+    for name,kind in kinds.items():
+        if type(got := found.get(name)) is not kind:
+            raise ValueError(f'{file}: {name} is {got!r:.40}: expected {kind.__name__}')
+    return found
+
+def _filled(sizes, weights, path) -> DAC:
+    with torch.device('meta'): expected = new_dac(sizes).state_dict()
+    if {k: v.shape for k,v in expected.items()}!={k: v.shape for k,v in weights.items()}:
+        raise ValueError(f'{path}: weights and sizes do not fit each other: copy the codec again')
+    model = new_dac(sizes)
+    model.load_state_dict({k: v.float() for k,v in weights.items()})
     return model
+
+def _load_ours(folder:Path) -> DAC:
+    about = _read_fields(folder/'codec.json', sizes=dict, sha256=str)
+    path = folder/'codec.safetensors'
+    found,said = sha256(path.read_bytes()).hexdigest(),about['sha256']
+    if found!=said: raise ValueError(f'{path} has SHA-256 {found[:12]}…, codec.json says '
+                                     f'{said[:12]}…: copy both files again')
+    return _filled(about['sizes'], load_weights(path), path)
 
 # %% ../nbs/03_codec.ipynb #4caf05c1
 def _load_pth(path:Path) -> DAC:
     try:
         found = torch.load(path, map_location='cpu', weights_only=True)
         sizes = {k: v for k,v in found['metadata']['kwargs'].items() if k in _SIZES}
-        weights = found['state_dict']
+        weights = {k: v.detach() for k,v in found['state_dict'].items()}
     except Exception as e:
         raise ValueError(f'{path} is not a file of DAC weights ({type(e).__name__}): expected '
                          'what DAC.save(path, package=False) writes; remove a half-downloaded '
                          'file') from e
-    model = new_dac(sizes)
-    try: model.load_state_dict(weights)
-    except RuntimeError as e:
-        why = ' '.join(str(e).split())[:200]
-        raise ValueError(f'{path}: weights and sizes do not fit: {why}') from e
-    return model
+    return _filled(sizes, weights, path)
 
 # %% ../nbs/03_codec.ipynb #232c2d71
 _RELEASED = '44khz', '24khz', '16khz'
@@ -292,29 +311,43 @@ def encode_batch(
 # %% ../nbs/03_codec.ipynb #98102248
 def audio_hash(
     path:str|Path,
-) -> str: # 32 hexadecimal digits of SHA-256; '' when the file cannot be read
+) -> str: # 32 hexadecimal digits of SHA-256; '' where there is no file that can be read
     "What a clip's codes are kept under: the bytes of its audio file."
-    try: return sha256(Path(path).read_bytes()).hexdigest()[:32]
+    if not Path(path).is_file(): return '' # a device has no end
+    found = sha256()
+    try:
+        with open(path, 'rb') as f:
+            while part := f.read(2**20): found.update(part)
     except OSError: return ''
+    return found.hexdigest()[:32]
 
-def _plan(clips, hashes, shard_clips): # name of a file -> its (clip, hash) pairs
-    plan,pairs = {},list(zip(clips, hashes))
-    for n,start in enumerate(range(0, len(pairs), shard_clips)):
-        part = pairs[start:start+shard_clips]
-        what = json.dumps([[clip.id, clip.split, digest] for clip,digest in part])
-        plan[f'{n:05d}-{sha256(what.encode()).hexdigest()[:16]}.arrow'] = part
-    return plan
+def _look(path) -> list|None: # size and time of a file
+    try: found = os.stat(path)
+    except (OSError, ValueError): return None
+    return [found.st_size, found.st_mtime_ns]
+
+def _block_name(number, part): # of (clip, hash) pairs
+    what = json.dumps([[clip.id, clip.split, digest] for clip,digest in part])
+    return f'{number:05d}-{sha256(what.encode()).hexdigest()[:16]}.arrow'
 
 # %% ../nbs/03_codec.ipynb #4dd8e9b2
-def _claim_cache(out:Path, codec:Codec):
-    about,names = out/'codec.json',('id', 'sample_rate', 'hop', 'codebooks', 'codebook_size')
-    if about.is_file():
-        if (found := json.loads(about.read_text())['id'])!=codec.id:
-            raise ValueError(f'{out} holds codes of codec {found}, this one is {codec.id}: '
-                             'choose another folder')
-    elif out.exists() and (not out.is_dir() or any(out.glob('[!.]*'))):
-        raise FileExistsError(f'{out} exists and is no code cache: choose another folder')
-    else: _write_json(about, {name: getattr(codec, name) for name in names})
+_ABOUT = dict(id=str, sample_rate=int, hop=int, codebooks=int, codebook_size=int)
+
+def _refuse_cache(out:Path, codec:Codec):
+    "Raise where `out` holds codes of another codec."
+    if not (out/'codec.json').is_file(): return
+    if (found := _read_fields(out/'codec.json', **_ABOUT)['id'])!=codec.id:
+        raise ValueError(f'{out} holds codes of codec {found}, this one is {codec.id}: '
+                         'choose another folder')
+
+def clips_with_audio(
+    folder:str|Path, # made by `preprocess`
+) -> list: # all its clips; raises ValueError where none has sound
+    "The clips of a folder that can be encoded."
+    clips = read_processed(folder)
+    if not clips: raise ValueError(f'{folder} holds no clips: nothing to encode')
+    if any(clip.audio_path for clip in clips): return clips
+    raise ValueError(f'{folder} was made without audio: preprocess it again, with audio')
 
 # %% ../nbs/03_codec.ipynb #7a2ed3e8
 def _load(clip, digest, folder, sample_rate): # the wave, or one line that says why not
@@ -325,56 +358,99 @@ def _load(clip, digest, folder, sample_rate): # the wave, or one line that says 
     except (ValueError, OSError, RuntimeError) as e:
         return f'{type(e).__name__}: {" ".join(str(e).split())}'.replace(f'{folder}/', '')[:200]
 
-def _encode_shard(part, folder, codec, batch_seconds, known): # known: hash -> codes made before
+def _encode_block(part, folder, codec, batch_seconds, known, pool): # known: hash -> codes
+    def before(path, i): return _codes_at(_read_block(path, codec.codebooks)['codes'], i)
+    codes = {digest: before(*known[digest]) for _,digest in part if digest in known}
     def sound(clip, digest):
-        return None if digest in known else _load(clip, digest, folder, codec.sample_rate)
-    with ThreadPool(4) as pool: sounds = pool.starmap(sound, part)
-    codes = {digest: known[digest] for _,digest in part if digest in known}
+        return None if digest in codes else _load(clip, digest, folder, codec.sample_rate)
+    sounds = pool.starmap(sound, part)
     fresh = {digest: wave for (_,digest),wave in zip(part, sounds) if isinstance(wave, Tensor)}
     made = encode_batch(codec, list(fresh.values()), batch_seconds)
     codes |= {digest: rows.numpy().astype(np.uint16) for digest,rows in zip(fresh, made)}
     return codes,[wave if isinstance(wave, str) else None for wave in sounds] # and errors
 
 # %% ../nbs/03_codec.ipynb #a68f9046
-def _write_shard(path, part, folder, codec, batch_seconds, known):
-    codes,errors = _encode_shard(part, folder, codec, batch_seconds, known)
-    none,text = np.zeros((0, codec.codebooks), np.uint16),Value('string')
-    columns = Features(id=text, audio=text, split=text, frames=Value('int32'), error=text,
-                       codes=List(List(Value('uint16'), length=codec.codebooks)))
-    with atomic_path(path) as p, ArrowWriter(path=str(p), features=columns) as writer:
-        for (clip,digest),error in zip(part, errors):
-            rows = codes.get(digest, none)
-            writer.write(dict(id=clip.id, audio=digest, split=clip.split, frames=len(rows),
-                              error=error, codes=rows))
-        writer.finalize()
+def _write_block(path, part, codes, errors, codebooks):
+    rows = [codes.get(digest, np.zeros((0, codebooks), np.uint16)) for _,digest in part]
+    frames,ids,splits = [len(o) for o in rows],[c.id for c,_ in part],[c.split for c,_ in part]
+    numbers = pa.FixedSizeListArray.from_arrays(np.concatenate(rows).ravel(), codebooks)
+    ends = np.cumsum([0, *frames], dtype=np.int32)
+    text,audio = pa.string(),[digest for _,digest in part]
+    table = pa.table(dict(
+        id=pa.array(ids, text), audio=pa.array(audio, text), split=pa.array(splits, text),
+        frames=pa.array(frames, pa.int32()), error=pa.array(errors, text),
+        codes=pa.ListArray.from_arrays(ends, numbers)))
+    with atomic_path(path) as p, pa.ipc.new_stream(str(p), table.schema) as f: f.write_table(table)
 
 # %% ../nbs/03_codec.ipynb #90ca681d
+_BLOCK = re.compile(r'\d{5,}-[0-9a-f]{16}\.arrow')
+
+def _blocks_in(out) -> list[Path]:
+    return sorted(o for o in Path(out).glob('*.arrow') if _BLOCK.fullmatch(o.name))
+
+def _read_block(path:Path, codebooks:int) -> pa.Table:
+    "One file of a cache, mapped into memory; raises ValueError where it is damaged."
+    try:
+        table = pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
+        table.validate()
+        if (kinds := [str(o) for o in table.schema.types])!=[
+                'string', 'string', 'string', 'int32', 'string',
+                f'list<item: fixed_size_list<item: uint16>[{codebooks}]>']:
+            raise ValueError(f'it has columns of {", ".join(kinds)}')
+    except (pa.ArrowException, OSError, ValueError) as e:
+        raise ValueError(f'{path} cannot be read ({" ".join(str(e).split()):.120}): remove what '
+                         'is left of it and run dia encode again, it makes it anew') from None
+    return table
+
+def _read_blocks(out, names, codebooks) -> pa.Table:
+    return pa.concat_tables([_read_block(out/str(name), codebooks) for name in names])
+
 def _codes_at(column, i): # (T,C) uint16
     codebooks = column.type.value_type.list_size
     return column[i].values.flatten().to_numpy().reshape(-1, codebooks)
 
-def _known_codes(paths): # hash -> (T,C) uint16, from files of an earlier list of clips
+def _known_codes(paths, codebooks): # hash -> (file, row) of codes that were made before
     known = {}
     for path in paths:
-        table = Dataset.from_file(str(path)).data
-        audio,errors = (table.column(k).to_pylist() for k in ('audio', 'error'))
-        for i,digest in enumerate(audio):
-            if digest and not errors[i]: known[digest] = _codes_at(table.column('codes'), i)
+        table = _read_block(path, codebooks)
+        audio,errors = table['audio'].to_pylist(),table['error'].to_pylist()
+        known |= {o: (path, i) for i,o in enumerate(audio) if o and not errors[i]}
     return known
 
 # %% ../nbs/03_codec.ipynb #654c4687
-def _finish_cache(out, names, codec):
-    shards = [Dataset.from_file(str(out/name)) for name in names]
-    rows = concatenate_datasets(shards).select_columns(['id', 'frames', 'error']).to_list()
-    rejects = [dict(id=row['id'], reason=row['error']) for row in rows if row['error']]
-    frames = sum(row['frames'] for row in rows)
+def _finish_cache(out, names, seen, codec):
+    table = _read_blocks(out, names, codec.codebooks)
+    ids,errors = table['id'].to_pylist(),table['error'].to_pylist()
+    rejects = [dict(id=id, reason=error) for id,error in zip(ids, errors) if error]
+    frames = sum(table['frames'].to_pylist())
     lines = ''.join(json.dumps(row)+'\n' for row in rejects)
     with atomic_path(out/'rejects.jsonl') as p: p.write_text(lines)
-    _write_json(out/'index.json', dict(clips=len(rows), rejected=len(rejects), frames=frames,
+    with atomic_path(out/'audio.json') as p: p.write_text(json.dumps(seen))
+    _write_json(out/'index.json', dict(clips=len(ids), rejected=len(rejects), frames=frames,
                 hours=round(frames/codec.frame_rate/3600, 4), shards=names))
-    for path in out.iterdir():
-        stale = path.suffix=='.arrow' and path.name not in names
-        if stale or path.name.startswith('.'): path.unlink()
+    killed = (o for o in out.iterdir() if re.fullmatch(r'\.[\w-]+\.tmp\d+\.(arrow|jsonl?)', o.name))
+    for path in {*_blocks_in(out), *killed}-{out/name for name in names}: path.unlink()
+
+# %% ../nbs/03_codec.ipynb #c0dec0b1
+def _encode_blocks(clips, folder, out, codec, batch_seconds, shard_clips, quiet):
+    "The blocks of this one of the launched processes: name, and what the audio files looked like."
+    state,before,made = _state(),_blocks_in(out),[]
+    known = functools.cache(lambda: _known_codes(before, codec.codebooks)) # read when the first block is missing
+    starts = range(0, len(clips), shard_clips)[state.process_index::state.num_processes]
+    total = sum(len(clips[i:i+shard_clips]) for i in starts)
+    with ThreadPool(4) as pool, progress_bar(total, 'codes', 'clip', 0, quiet) as bar:
+        for i in starts:
+            part = clips[i:i+shard_clips]
+            paths = [folder/(clip.audio_path or '') for clip in part]
+            looks = {clip.id: _look(path) for clip,path in zip(part, paths) if clip.audio_path}
+            part = list(zip(part, pool.map(audio_hash, paths)))
+            name = _block_name(i//shard_clips, part)
+            if not (out/name).exists():
+                found = _encode_block(part, folder, codec, batch_seconds, known(), pool)
+                _write_block(out/name, part, *found, codec.codebooks)
+            made.append((name, looks))
+            bar.update(len(part))
+    return made
 
 # %% ../nbs/03_codec.ipynb #e048229e
 def encode_clips(
@@ -386,26 +462,26 @@ def encode_clips(
     progress:bool=True, # show a bar
 ) -> Path: # the cache; raises ValueError when it holds codes of another codec
     "Encode a processed folder, or go on where an earlier run stopped; launched processes share."
-    folder,clips,state = Path(folder),read_processed(folder),_state()
-    if not clips: raise ValueError(f'{folder} holds no clips: nothing to encode')
-    if not any(clip.audio_path for clip in clips):
-        raise ValueError(f'{folder} was made without audio: preprocess it again, with audio')
+    folder,clips,state = Path(folder),clips_with_audio(folder),_state()
     out = Path(out or folder/f'codes-{codec.id}')
-    with state.main_process_first(): _claim_cache(out, codec)
-    def digest(clip): return audio_hash(folder/clip.audio_path) if clip.audio_path else ''
-    with ThreadPool(4) as pool: plan = _plan(clips, pool.map(digest, clips), shard_clips)
-    known = _known_codes(sorted(p for p in out.glob('[!.]*.arrow') if p.name not in plan))
-    mine = list(plan)[state.process_index::state.num_processes]
-    quiet = not progress or not state.is_local_main_process
-    new = [name for name in mine if not (out/name).exists()]
-    def count(names): return sum(len(plan[name]) for name in names)
-    with progress_bar(count(mine), 'codes', 'clip', count(mine)-count(new), quiet) as bar:
-        for name in new:
-            _write_shard(out/name, plan[name], folder, codec, batch_seconds, known)
-            bar.update(len(plan[name]))
-    state.wait_for_everyone()
-    if state.is_main_process: _finish_cache(out, list(plan), codec)
-    state.wait_for_everyone()
+    _window(codec, batch_seconds)
+    _refuse_cache(out, codec)
+    frames = sum(clip.duration or 0 for clip in clips)*codec.frame_rate
+    there = sum(path.stat().st_size for path in _blocks_in(out))
+    check_space(out, int(frames*codec.codebooks*2)-there, 'the code cache')
+    claimed = output_folder(out, 'encode', resume=True, reads=[folder],
+                            settings=dict(codec=codec.id))
+    with claimed if state.is_main_process else nullcontext():
+        if state.is_main_process:
+            _write_json(out/'codec.json', {name: getattr(codec, name) for name in _ABOUT})
+        state.wait_for_everyone()
+        quiet = not progress or not state.is_local_main_process
+        made = _encode_blocks(clips, folder, out, codec, batch_seconds, shard_clips, quiet)
+        made = sorted(gather_object(made))
+        if state.is_main_process:
+            seen = {id: look for _,looks in made for id,look in looks.items()}
+            _finish_cache(out, [name for name,_ in made], seen, codec)
+        state.wait_for_everyone()
     return out
 
 # %% ../nbs/03_codec.ipynb #b3d870ae
@@ -418,16 +494,19 @@ class CodeCache:
             raise FileNotFoundError(f'{path} is ' + (
                 'unfinished: run dia_encode again, it goes on' if begun else
                 'no code cache: run dia_encode first'))
-        self.codec = json.loads((path/'codec.json').read_text()) # id, sample_rate, hop, ...
-        self.index = json.loads((path/'index.json').read_text()) # clips, frames, hours, shards, ...
-        shards = [Dataset.from_file(str(path/name)) for name in self.index['shards']]
-        self.dataset = concatenate_datasets(shards)
-        columns = self.dataset.data
-        ids,frames,errors = (columns[k].to_pylist() for k in ('id', 'frames', 'error'))
+        self.codec = _read_fields(path/'codec.json', **_ABOUT) # id, sample_rate, hop, ...
+        self.index = _read_fields(path/'index.json', clips=int, frames=int, hours=float,
+                                  shards=list) # and rejected
+        self.table = _read_blocks(path, self.index['shards'], self.codec['codebooks'])
+        if len(self.table)!=self.index['clips']: raise ValueError(
+            f'{path} has {len(self.table)} clips, its index says {self.index["clips"]}: '
+            'remove the damaged file and run dia encode again')
+        ids,frames,errors = (self.table[k].to_pylist() for k in ('id', 'frames', 'error'))
         self._rows = {id: i for i,id in enumerate(ids) if not errors[i]}
         self.frames = {id: frames[i] for id,i in self._rows.items()} # clip id -> T
         self.rejects = {id: error for id,error in zip(ids, errors) if error} # clip id -> why
 
+    def __reduce__(self): return CodeCache,(self.path,) # in another process, map them again
     def __len__(self) -> int: return len(self._rows)
     def __iter__(self) -> Iterator[str]: return iter(self._rows)
     def __contains__(self, id) -> bool: return id in self._rows
@@ -435,8 +514,7 @@ class CodeCache:
         if id not in self._rows:
             why = self.rejects.get(id, 'it is not in the cache')
             raise KeyError(f'{self.path} has no codes of clip {id}: {why}')
-        codes = _codes_at(self.dataset.data['codes'], self._rows[id])
-        return torch.from_numpy(codes.astype(np.int64))
+        return torch.from_numpy(_codes_at(self.table['codes'], self._rows[id]).astype(np.int64))
     def __repr__(self):
         frames,id = self.index['frames'],self.codec['id']
         return f'CodeCache({len(self)} clips, {frames} frames, codec {id})'
@@ -452,3 +530,20 @@ def read_codes(
         raise ValueError(f"{cache} holds codes of codec {found.codec['id']}, asked for {codec.id}: "
                          'encode with that codec')
     return found
+
+# %% ../nbs/03_codec.ipynb #c0dec0b3
+def changed_audio(
+    cache:CodeCache,
+    folder:str|Path, # made by `preprocess`
+    clips:Sequence, # of that folder
+) -> list[str]: # ids; their codes are those of another sound
+    "Clips whose audio file is not the one that was encoded."
+    path = cache.path/'audio.json' # not there in a cache of version 0.1
+    seen,table = read_json(path) if path.is_file() else {},cache.table
+    hashes = dict(zip(table['id'].to_pylist(), table['audio'].to_pylist()))
+    def changed(clip):
+        if clip.id not in cache or not clip.audio_path: return False
+        look = _look(path := Path(folder)/clip.audio_path)
+        return look not in (None, seen.get(clip.id)) and audio_hash(path)!=hashes[clip.id]
+    with ThreadPool(4) as pool: odd = pool.map(changed, clips)
+    return [clip.id for clip,is_odd in zip(clips, odd) if is_odd]

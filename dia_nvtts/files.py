@@ -88,7 +88,7 @@ _WRITES = dict( # command -> its files; a star stands for a name without a slash
                'audio/*.wav audio/*.flac audio/*.ogg audio/*.mp3 audio/*.aiff audio/*.au '
                'audio/*/*.wav audio/*/*.flac audio/*/*.ogg audio/*/*.mp3 audio/*/*.aiff '
                'audio/*/*.au',
-    encode='*-*.arrow codec.json index.json rejects.jsonl',
+    encode='*-*.arrow codec.json index.json audio.json rejects.jsonl',
     train='config.json metrics.jsonl report.html adapter/* best/* model/* checkpoint-*/* '
           'samples/step-*/* dia_nvtts/*',
     generate='[0-9]*.wav samples.json',

@@ -84,7 +84,8 @@ def dia_encode(
     device:str=None, # cpu, cuda, cuda:1; default what is there
 ):
     "Encode the audio of a processed folder into the code cache; started again, it goes on."
-    from dia_nvtts.codec import encode_clips, load_codec, read_codes
+    from dia_nvtts.codec import clips_with_audio, encode_clips, load_codec, read_codes
+    clips_with_audio(data) # before a codec is downloaded
     coder = load_codec(codec, device)
     cache = read_codes(encode_clips(data, coder, out, batch_seconds))
     print(f'{len(cache):,} clips, {cache.index["frames"]:,} frames, {cache.index["hours"]:.2f} h, '
