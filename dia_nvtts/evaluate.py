@@ -860,7 +860,7 @@ def evaluate(
     scripts:Sequence[str]|int=8, # what to speak, or how many scripts to take from `examples`
     seed:int=0, # script i is spoken with seed+i, by both models
     batch:int=8, # scripts at a time
-    max_rows:int=3072, # see `generate_codes`
+    max_rows:int|None=None, # see `speak_all`
     remark:str='', # stands at the top of the report, such as that the corpus is a stand-in
     progress:bool=True, # show a bar
     detectors=('shipped',), # see `load_listeners`, the first makes the summary; or `Listeners`
@@ -884,7 +884,8 @@ def evaluate(
         detectors = load_listeners(detectors, recogniser, speaker, profile, without)
     of,known = _known_recordings(codec, examples, calibration,
                                  None if isinstance(expected, Sequence) else place, seed)
-    table = dict(clips=len(examples or ()), scripts=len(asked), seed=seed, max_rows=max_rows,
+    table = dict(clips=len(examples or ()), scripts=len(asked), seed=seed,
+                 max_rows=max_rows or config.decoder.max_position_embeddings,
                  codec=codec.id,
                  generation=config.generation, recogniser=None, speaker=None, profile=str(profile),
                  **kw)

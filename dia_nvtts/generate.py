@@ -9,7 +9,7 @@ __all__ = ['BYTES_PER_SECOND', 'token_probabilities', 'draw', 'RowDecoder', 'gen
 # %% ../nbs/12_generate.ipynb #16f40c16
 import math, re, warnings
 from collections import namedtuple
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from itertools import chain
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from .delay import apply_delay, revert_delay
 from .layers import rotary_angles
 from .lora import unwrap
 from .model import Dia, DiaConfig, KeyValueCache
+from .settings import Speaking
 from .tags import KNOWN_TAGS, encode_text, is_symbol, unknown_tags
 
 import torch
@@ -72,7 +73,7 @@ def draw(
 ) -> Tensor: # `(...)` tokens
     "Draw one token by each number of `u`."
     passed = probs.cumsum(-1) <= u[...,None]*probs.sum(-1, keepdim=True)
-    n = torch.minimum(passed.sum(-1), (probs>0).sum(-1)-1)   # stay within what may be drawn
+    n = torch.minimum(passed.sum(-1), (probs>0).sum(-1)-1).clamp(min=0) # what may be drawn
     return ids.gather(-1, n[...,None])[...,0]
 
 # %% ../nbs/12_generate.ipynb #ea52368d
@@ -287,15 +288,6 @@ def _read_prompts(prompts, B, config): # -> B tensors (T,C), of no frames where 
         out.append(p)
     return out
 
-def _check_settings(guidance, temperature, top_p, top_k, max_rows):
-    for name,value,good,expected in (
-        ('guidance', guidance, math.isfinite(guidance), 'a number'),
-        ('temperature', temperature, 0 <= temperature < math.inf, '0 or more'),
-        ('top_p', top_p, 0 < top_p <= 1, 'above 0, to 1'),
-        ('top_k', top_k, top_k is None or top_k >= 1, 'at least 1, or None'),
-        ('max_rows', max_rows, max_rows >= 1, 'at least 1')):
-        if not good: raise ValueError(f'{name} is {value}: expected {expected}')
-
 # %% ../nbs/12_generate.ipynb #9a3fdfac
 def _last_row(frames, prompted, max_delay): # both (B,); `frames` counts those of the prompt, too
     return int((frames + max_delay).masked_fill(frames <= prompted, 0).max())
@@ -315,9 +307,9 @@ def generate_codes(
     texts:Sequence[Sequence[int]], # B scripts as byte tokens, from `encode_text`
     guidance:float=3., # how far to go in the direction of the script; 0 means no guidance
     temperature:float=1.2, # 0 takes the best token always
-    top_p:float=.95, # above 0, to 1
+    top_p:float=.95, # 1e-4 to 1
     top_k:int|None=45, # at least 1; None means all
-    max_rows:int=3072, # counts BOS, prompt and delay rows; at most what the model knows
+    max_rows:int=3072, # counts BOS, prompt and delay rows; no more are used than the model knows
     prompts:Sequence[Tensor|None]|None=None, # `(T,C)` codes to go on from; their words come first
     seed:int|Sequence[int]|None=None, # one for all or one for each; None takes torch's generator
     compile:bool=False, # compile the step, as a CUDA graph on a GPU; the first rows take a minute
@@ -325,7 +317,7 @@ def generate_codes(
     "Speak `texts`, each until the model ends it or `max_rows` are full."
     dia,B = unwrap(model),len(texts)
     config,device = dia.config,dia.device
-    _check_settings(guidance, temperature, top_p, top_k, max_rows)
+    Speaking(guidance, temperature, top_p, 1 if top_k is None else top_k, max_rows) # complains
     _check_texts(texts, config)
     prompts,seeds = _read_prompts(prompts, B, config),_read_seeds(seed, B)
     if not B: return []
@@ -337,19 +329,22 @@ def generate_codes(
     tokens,known = (o.to(device) for o in _known_rows(prompts, config, end+1))
     u = _uniform(seeds, most, config.codebooks).to(device)
     if not temperature: temperature,top_p,u = 1.,1.,0*u      # the first token is the most likely
-    was_training = dia.training
+    was_training,bad = dia.training,torch.zeros((), dtype=torch.bool, device=device)
     dia.eval()
     try:
         kind = _CompiledRowDecoder if compile else RowDecoder
         if end: decoder = kind(dia, texts, guidance != 0, end)
         if end and start: decoder.prefill(tokens[:,:start])
         for t in range(start+1, end+1):
-            logits = decoder.step(tokens[:,t-1])
-            likely = token_probabilities(*logits, config.eos_token_id, guidance, temperature,
+            cond,uncond = decoder.step(tokens[:,t-1])
+            bad |= ~torch.isfinite(cond if uncond is None else cond+uncond).all()
+            likely = token_probabilities(cond, uncond, config.eos_token_id, guidance, temperature,
                                          top_p, top_k, config.cross_attention_rope)
             row,frames = _end_frames(draw(*likely, u[:,t]), t-1-delay, frames, prompted, config)
             tokens[:,t] = tokens[:,t].where(known[:,t], row)
-            if device.type != 'cpu' and t%16: continue       # to look at `frames` makes a GPU wait
+            if device.type != 'cpu' and t%16 and t < end: continue # to look makes a GPU wait
+            if bad: raise ValueError('the model predicts NaN or infinity: its weights, or those '
+                                     'of an adapter, are damaged')
             if t >= _last_row(frames, prompted, config.max_delay): break
     finally: dia.train(was_training)
     codes = revert_delay(tokens[:,1:].cpu(), config.delay_pattern) if end else tokens[:,:0].cpu()
@@ -388,9 +383,9 @@ def check_script(
 
 # %% ../nbs/12_generate.ipynb #c42417b2
 def _cut(text, pattern, most):
-    "Cut `text` behind matches of `pattern` into few parts of at most `most` seconds."
+    "Cut `text` behind spaces that `pattern` finds into few parts of at most `most` seconds."
     if guess_seconds(text) <= most: return [text]
-    ends = [m.end() for m in re.finditer(pattern, text)]
+    ends = [m.end() for m in re.finditer(pattern, text) if m[0][-1].isspace()]
     parts,start = [],0
     for a,b in zip(ends, [*ends[1:], len(text)]):
         if guess_seconds(text[start:b]) > most and a > start:
@@ -399,7 +394,8 @@ def _cut(text, pattern, most):
     return [*parts, text[start:].strip()]
 
 # %% ../nbs/12_generate.ipynb #7b3d2842
-_CUTS = r'(?<=[.!?…])[\'"”’)]*\s+(?!\()', r'(?<=[,;:—–])\s+', r'\s+(?![^(]*\))'
+_CUTS = (r'(?<=[.!?…])[\'"”’)]*\s+(?!\()', r'(?<=[,;:—–])\s+', r'\([^()]*\)|\s+',
+         rf'{_ANY_TAG.pattern}|\s+')
 
 def _pieces(script, most):
     "`(speaker, text)` in order, none longer than `most` seconds if a cut is possible."
@@ -417,7 +413,7 @@ def split_script(
     seconds:float=15., # most that a part should take
 ) -> list[str]: # parts, each beginning with its speaker
     "Cut a long `script` at speaker turns and sentence ends."
-    if seconds <= 0: raise ValueError(f'seconds is {seconds}: expected above 0')
+    if not seconds > 0: raise ValueError(f'seconds is {seconds}: expected above 0')
     parts,last = [],None
     for speaker,text in _pieces(script, seconds):
         more = text if speaker==last else f'{speaker} {text}'.strip()
@@ -460,10 +456,10 @@ def _lender(part, spoken):
     return (same or spoken or [None])[-1]
 
 # %% ../nbs/12_generate.ipynb #5c41d635
-def _speak_parts(model, parts, voice, seeds, max_rows=3072, **kw):
+def _speak_parts(model, parts, voice, seeds, max_rows, **kw):
     "Speak scripts side by side, each given as its parts: its codes `(T,C)`, and whether it ended."
     config = unwrap(model).config
-    rows = min(max_rows, config.decoder.max_position_embeddings) - config.max_delay - 1
+    rows = max_rows - config.max_delay - 1
     spoken,ended = [[] for _ in parts],[True]*len(parts)
     codes = [[torch.zeros(0, config.codebooks, dtype=torch.long)] for _ in parts]
     for k in range(max(map(len, parts))):
@@ -496,10 +492,14 @@ def speak_all(
     prompt_script:str|None=None, # the words of the prompt; needed with it
     part_seconds:float|None=15., # what is above 20 s is cut into parts of this; None never cuts
     on_spoken:Callable|None=None, # called as `on_spoken(i, Spoken)`, as soon as script `i` is there
+    max_rows:int|None=None, # as in `generate_codes`; None is what the model knows
+    there:Collection[int]=(), # numbers of scripts that need not be spoken again
     **kw, # settings of `generate_codes`
-) -> list[Spoken]: # in the order of the scripts
+) -> list[Spoken|None]: # in the order of the scripts; None where all of a batch are `there`
     "Speak `scripts`, the short ones first; with the same seed a script sounds as it does alone."
-    config = unwrap(model).config
+    config,most = unwrap(model).config,Speaking(batch=batch, max_rows=max_rows).max_rows
+    known = config.decoder.max_position_embeddings
+    if most and most > known: raise ValueError(f'max_rows is {most:,}: this model knows {known:,}')
     _check_codec(codec, config)
     parts = [_cut_script(o, part_seconds, config) for o in scripts]
     voice = _read_voice(codec, prompt, prompt_script, config.codebooks)
@@ -508,8 +508,9 @@ def speak_all(
     order = sorted(range(len(scripts)), key=lambda i: sum(len(encode_text(o)) for o in parts[i]))
     for start in range(0, len(order), batch):
         group = order[start:start+batch]
+        if all(i in there for i in group): continue
         mine = [seeds[i] for i in group]
-        made = _speak_parts(model, [parts[i] for i in group], voice, mine, **kw)
+        made = _speak_parts(model, [parts[i] for i in group], voice, mine, most or known, **kw)
         for i,(codes,ended) in zip(group, made):
             spoken[i] = Spoken(decode_codes(codec, codes), ended, seeds[i])
             if on_spoken: on_spoken(i, spoken[i])
