@@ -7,7 +7,6 @@ __all__ = ['EncoderConfig', 'DecoderConfig', 'DiaConfig', 'EncoderLayer', 'Encod
            'Dia', 'count_parameters']
 
 # %% ../nbs/06_model.ipynb #f456105d
-import math
 from dataclasses import asdict, dataclass, field, fields
 
 import torch
@@ -16,10 +15,19 @@ from torch import nn, Tensor
 from torch.utils.checkpoint import checkpoint
 
 from .layers import Attention, DenseGeneral, GatedMLP, RMSNorm, rotary_angles
+from .settings import Checked
 
 # %% ../nbs/06_model.ipynb #d8ba6367
+_WIDE,_LONG,_FEW = (1, 65_536),(1, 1_000_000),(1, 1000)
+_RANGES = dict(
+    hidden_size=_WIDE, intermediate_size=_LONG, cross_hidden_size=_WIDE, vocab_size=_LONG,
+    num_hidden_layers=_FEW, num_attention_heads=_FEW, num_key_value_heads=_FEW,
+    cross_num_attention_heads=_FEW, cross_num_key_value_heads=_FEW, num_channels=_FEW,
+    head_dim=_WIDE, cross_head_dim=_WIDE, max_position_embeddings=_LONG,
+    norm_eps=(0., 1.), rope_theta=(1., 1e12))
+
 @dataclass(frozen=True)
-class EncoderConfig:
+class EncoderConfig(Checked):
     "Sizes of the text encoder."
     hidden_size:int=1024 # width of the encoded text
     num_hidden_layers:int=12
@@ -32,11 +40,15 @@ class EncoderConfig:
     norm_eps:float=1e-5
     rope_theta:float=10_000.
     hidden_act:str='silu'
-    def __post_init__(self): _check_half(self)
+    ranges,choices = _RANGES,dict(hidden_act=('silu',))
+
+    def __post_init__(self):
+        super().__post_init__()
+        _check_heads(self.num_attention_heads, self.num_key_value_heads, self.head_dim)
 
 # %% ../nbs/06_model.ipynb #b87ebdf9
 @dataclass(frozen=True)
-class DecoderConfig:
+class DecoderConfig(Checked):
     "Sizes of the audio decoder."
     hidden_size:int=2048 # `D`
     num_hidden_layers:int=18
@@ -54,7 +66,13 @@ class DecoderConfig:
     norm_eps:float=1e-5
     rope_theta:float=10_000.
     hidden_act:str='silu'
-    def __post_init__(self): _check_half(self)
+    ranges,choices = EncoderConfig.ranges,EncoderConfig.choices
+
+    def __post_init__(self):
+        super().__post_init__()
+        _check_heads(self.num_attention_heads, self.num_key_value_heads, self.head_dim)
+        _check_heads(self.cross_num_attention_heads, self.cross_num_key_value_heads,
+                     self.cross_head_dim, 'cross-attention ')
 
 # %% ../nbs/06_model.ipynb #36eed574
 @dataclass(frozen=True)
@@ -69,7 +87,8 @@ class DiaConfig:
     cross_attention_rope:bool=False # True: first release; False: 0626
 
     def __post_init__(self):
-        object.__setattr__(self, 'delay_pattern', tuple(self.delay_pattern))
+        if isinstance(self.delay_pattern, list):
+            object.__setattr__(self, 'delay_pattern', tuple(self.delay_pattern))
         _check_whole(self)
 
     codebooks = property(lambda self: self.decoder.num_channels)
@@ -97,25 +116,20 @@ def _check_heads(heads, kv_heads, size, where=''):
     if size % 2:
         raise ValueError(f'{where}head_dim is {size}: rotary positions need an even number')
 
-def _check_half(c):
-    if c.hidden_act != 'silu':
-        raise ValueError(f'activation {c.hidden_act!r} is not supported: expected silu')
-    for f in fields(c):
-        value = getattr(c, f.name)
-        if f.type in ('int', int) and value < 1:
-            raise ValueError(f'{f.name} is {value}: expected at least 1')
-    _check_heads(c.num_attention_heads, c.num_key_value_heads, c.head_dim)
-    if isinstance(c, DecoderConfig):
-        _check_heads(c.cross_num_attention_heads, c.cross_num_key_value_heads, c.cross_head_dim,
-                     'cross-attention ')
-
 # %% ../nbs/06_model.ipynb #3ff147af
 def _check_whole(c):
     ids,d = (c.eos_token_id,c.pad_token_id,c.bos_token_id),c.decoder
     C,late,E = d.num_channels,c.delay_pattern,c.encoder.hidden_size
+    if type(late) is not tuple or not all(type(o) is int for o in late+ids):
+        raise ValueError(f'delay pattern is {late!r:.60}, EOS, PAD, BOS are {ids}: '
+                         'expected whole numbers')
     for wrong,what in (
+        (type(c.cross_attention_rope) is not bool,
+         f'cross_attention_rope is {c.cross_attention_rope!r}: expected true or false'),
         (len(late) != C, f'delay pattern has {len(late)} entries, the decoder {C} codebooks'),
-        (min(late, default=0) < 0, f'delay pattern {late} has a negative entry'),
+        (not 0 <= min(late) <= max(late) < d.max_position_embeddings-1,
+         f'delay pattern {late} has entries that are negative, or longer than the '
+         f'{d.max_position_embeddings} audio rows'),
         (len(set(ids)) < 3 or min(ids) < 1,
          f'EOS, PAD, BOS are {ids}: expected three different ids above 0'),
         (max(ids) >= d.vocab_size,
@@ -395,20 +409,24 @@ def to_dict(self:DiaConfig) -> dict:
 _IDS = 'eos_token_id','pad_token_id','bos_token_id'
 
 # %% ../nbs/06_model.ipynb #47f1c174
-def _check_rope(d:dict) -> float:
+def _object(found:dict, name:str) -> dict: # one part of a configuration
+    if isinstance(part := found.get(name), dict): return part
+    raise ValueError(f'{name} is {part!r:.40}: expected an object')
+
+def _rope_theta(d:dict):
     "The rotary time scale of either form of table."
     rope = d.get('rope_parameters') or d.get('rope_scaling') or {}
-    kind = rope.get('rope_type', rope.get('type', 'default'))
-    if kind != 'default':
-        raise ValueError(f'rope scaling {kind!r} is not supported: Dia was released without')
-    return float(d.get('rope_theta') or rope.get('rope_theta') or 10_000.)
+    if not isinstance(rope, dict) or rope.get('rope_type', rope.get('type')) not in (None,'default'):
+        raise ValueError(f'rope scaling {rope!r:.60} is not supported: Dia was released without')
+    return d.get('rope_theta') or rope.get('rope_theta') or 10_000.
 
 def _from_flat(d, rope):
     def half(kind, found):
         known = {f.name: found[f.name] for f in fields(kind) if f.name in found}
-        return kind(**{**known, 'rope_theta': _check_rope(found)})
-    encoder,decoder = d['encoder_config'],d['decoder_config']
-    ids = {k: v for where in (d,decoder) for k,v in where.items() if k in _IDS and v is not None}
+        return kind(**known | dict(rope_theta=_rope_theta(found)))
+    encoder,decoder = _object(d, 'encoder_config'),_object(d, 'decoder_config')
+    ids = {k: d[k] for k in _IDS if d.get(k) is not None}
+    ids |= {k: decoder[k] for k in _IDS if decoder.get(k) is not None}
     return DiaConfig(half(EncoderConfig, encoder), half(DecoderConfig, decoder), **ids,
                      delay_pattern=d.get('delay_pattern', DiaConfig.delay_pattern),
                      cross_attention_rope=rope)
@@ -423,19 +441,20 @@ _NESTED_DECODER = _NESTED | dict(num_attention_heads='gqa_query_heads',
     cross_num_key_value_heads='cross_query_heads', cross_head_dim='cross_head_dim')
 
 def _from_nested(d, rope):
-    sizes,data = d['model'],d['data']
+    sizes,data = _object(d, 'model'),_object(d, 'data')
     if sizes.get('rope_min_timescale', 1) != 1:
         raise ValueError(f'rope_min_timescale is {sizes["rope_min_timescale"]}: expected 1')
-    def up(length): return math.ceil(length/128)*128                # the first release rounds up
-    def half(name, names): return {k: sizes[name][v] for k,v in names.items()}
+    def up(n): return -(-n//128)*128 if type(n) is int else n       # the first release rounds up
+    def half(name, names): return {k: _object(sizes, name).get(v) for k,v in names.items()}
     shared = dict(norm_eps=sizes.get('normalization_layer_epsilon', 1e-5),
-                  rope_theta=float(sizes.get('rope_max_timescale', 1e4)))
+                  rope_theta=sizes.get('rope_max_timescale', 1e4))
     encoder = EncoderConfig(**half('encoder', _NESTED_ENCODER), **shared,
         vocab_size=sizes.get('src_vocab_size', 128),
-        max_position_embeddings=up(data['text_length']))
+        max_position_embeddings=up(data.get('text_length')))
     decoder = DecoderConfig(**half('decoder', _NESTED_DECODER), **shared,
         vocab_size=sizes.get('tgt_vocab_size', 1028), num_channels=data.get('channels', 9),
-        max_position_embeddings=up(data['audio_length']), cross_hidden_size=encoder.hidden_size)
+        max_position_embeddings=up(data.get('audio_length')),
+        cross_hidden_size=encoder.hidden_size)
     ids = {k: v for k in _IDS if (v := data.get(f'audio_{k[:3]}_value')) is not None}
     return DiaConfig(encoder, decoder, **ids, cross_attention_rope=rope,
                      delay_pattern=data.get('delay_pattern', DiaConfig.delay_pattern))
