@@ -224,7 +224,7 @@ def _with(part, names):
     return replace(part, **{f.name: names[f.name] for f in fields(part) if f.name in names})
 
 # %% ../nbs/tools/settings.ipynb #dd6f89d6
-_RECORD = ('generation','versions','clips') # what a run's `config.json` tells beside settings
+_RECORD = ('generation','versions','clips','source') # what a run's `config.json` tells beside settings
 
 def read_settings(
     file:str|Path, # JSON: the `config.json` of a run, of version 0.1 too, or a few flat settings

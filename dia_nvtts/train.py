@@ -22,7 +22,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from .batch import Example
-from .checkpoint import load_dia, read_config, save_dia
+from .checkpoint import load_dia, read_config, save_dia, source_of
 from .codec import read_codes
 from .corpus import read_processed
 from .files import atomic_path, claim_output
@@ -388,7 +388,7 @@ def _open_folder(cfg, generation, clips, overwrite, resume):
         shutil.rmtree(left) if left.is_dir() else left.unlink()
     packages = 'dia_nvtts','torch','transformers','peft','accelerate','datasets'
     record = dict(cfg.to_flat(), generation=generation, versions={o:version(o) for o in packages},
-                  clips=clips)
+                  clips=clips, source=source_of(cfg.recipe.model))
     with atomic_path(folder/'config.json') as tmp: tmp.write_text(json.dumps(record, indent=1))
 
 # %% ../nbs/11_train.ipynb #9fb8707a

@@ -25,6 +25,11 @@ def _device(name): # cpu, cuda or None -> torch.device
     import torch
     return torch.device(name or ('cuda' if torch.cuda.is_available() else 'cpu'))
 
+def _at(model, revision): # -> 'id@revision', as `load_dia` takes it
+    if not revision: return model
+    if '/' in model and '@' not in model and not Path(model).exists(): return f'{model}@{revision}'
+    raise ValueError(f'--revision {revision} goes with a hub id, the model is {model}')
+
 def _write_json(path, what):
     with atomic_path(path) as p:
         p.write_text(json.dumps(what, indent=1, ensure_ascii=False), encoding='utf-8')
@@ -98,6 +103,7 @@ def dia_encode(
 def dia_verify(
     data:str=None, # folder written by dia preprocess; default processed_data, where it exists
     model:str='nari-labs/Dia-1.6B-0626', # hub id, folder, tiny, random:tiny or random:full
+    revision:str='', # of a model on the hub: a commit, a tag or a branch
     r:int=16, # rank of the LoRA adapter
     clips:int=2, # of the trial batch
     seconds:float=8., # length of each of them
@@ -111,6 +117,7 @@ def dia_verify(
     from dia_nvtts.train import compute_dtype, peak_memory
     if data or Path('processed_data').exists(): print(describe_processed(data or 'processed_data'))
     else: print('data         none yet: run dia preprocess')
+    model = _at(model, revision)
     config,device = read_config(model),_device(device)
     print(say_model(model, config, dtype, device), flush=True)
     dia = load_dia(model, compute_dtype(dtype, device), device)
@@ -201,6 +208,7 @@ def _voice(cfg, codec, detector): # -> what `train` needs to speak samples and t
 def dia_train(
     config:str='', # JSON file of settings, for example the config.json of another run
     write_config:str='', # write all settings into this file, and stop
+    revision:str='', # of a model on the hub: a commit, a tag or a branch
     overwrite:bool=False, # start over in a folder that is not empty
     resume:bool=False, # go on after the last whole checkpoint
     codec:str='', # that speaks samples; default the one that belongs to the model
@@ -209,6 +217,7 @@ def dia_train(
 ):
     "Fine-tune Dia on a processed and encoded corpus."
     cfg = (read_settings(config) if config else TrainConfig()).change(**settings)
+    cfg = cfg.change(model=_at(cfg.recipe.model, revision))
     if write_config:
         _write_json(write_config, cfg.to_flat())
         return print(f'written: {write_config}; dia train --config {write_config} starts from it')
@@ -269,6 +278,7 @@ def dia_generate(
     *, # what follows is given by name
     scripts:str='', # text file with a script on each line
     model:str='nari-labs/Dia-1.6B-0626', # hub id, folder, tiny or random:tiny
+    revision:str='', # of a model on the hub: a commit, a tag or a branch
     adapter:str='', # folder or hub id of a LoRA adapter; several with commas
     adapter_scale:str='1', # how much of it, 0 is the base; one for all or for each, with commas
     prompt:str='', # sound file with a voice to go on with
@@ -284,10 +294,11 @@ def dia_generate(
     **speaking # fields of `Speaking`
 ):
     "Speak scripts into sound files."
+    model = _at(model, revision)
     said,words = _asked(script, scripts, prompt, prompt_text, profile, any_tag)
     folder = claim_output(out, overwrite)
     how = asdict(_part(Speaking, speaking)) | dict(compile=compile)
-    from dia_nvtts.checkpoint import load_dia
+    from dia_nvtts.checkpoint import load_dia, source_of
     from dia_nvtts.codec import codec_for, load_codec
     from dia_nvtts.generate import speak_all
     from dia_nvtts.lora import put_adapters
@@ -304,8 +315,9 @@ def dia_generate(
         sounds = _Sounds(folder, voice, said, bar)
         speak_all(dia, voice, said, prompt=wave, prompt_script=words, on_spoken=sounds.write, **how)
     del how['batch'], how['seed']
-    sounds.finish(model=model, adapter=adapter, adapter_scale=adapter_scale, prompt=prompt,
-                  prompt_text=words, codec=voice.id, **how)
+    sounds.finish(model=model, source=source_of(model), adapter=adapter,
+                  adapter_scale=adapter_scale, prompt=prompt, prompt_text=words, codec=voice.id,
+                  **how)
 
 # %% ../../nbs/tools/cli.ipynb #430c6f75
 @dataclass(frozen=True)
@@ -344,6 +356,7 @@ def dia_evaluate(
     adapter:str='runs/lora/adapter', # folder or hub id of a LoRA adapter; several with commas
     adapter_scale:str='1', # how much of the adapter; one for all or one for each, with commas
     model:str='nari-labs/Dia-1.6B-0626', # its base: hub id, folder, tiny or random:tiny
+    revision:str='', # of a model on the hub: a commit, a tag or a branch
     data:str='processed_data', # folder written by dia preprocess, with its code cache
     codes:str='', # code cache; default the only one inside `data`
     split:str='test', # whose clips and scripts are held out
@@ -361,6 +374,7 @@ def dia_evaluate(
     **chosen # fields of `Speaking` and `Listening`
 ):
     "Ask base and fine-tuned model the same, listen, and write a report of what was heard."
+    model = _at(model, revision)
     ears,how = _part(Listening, chosen),asdict(_part(Speaking, chosen))
     if listen_again:
         return _report(*_hear_again(listen_again, out or f'{listen_again}/again', ears, overwrite))
@@ -389,6 +403,7 @@ def dia_export(
     adapter:str, # folder of an adapter, such as runs/lora/adapter
     out:str='exported', # folder to write
     model:str='nari-labs/Dia-1.6B-0626', # base weights: hub id or folder
+    revision:str='', # of a model on the hub: a commit, a tag or a branch
     to:str='merged', # merged: the whole model; adapter: the adapter alone
     layout:str='nari', # nari as released, or hf for transformers
     dtype:str=None, # of merged weights, bf16 or fp32; default that of the base
@@ -396,6 +411,7 @@ def dia_export(
 ):
     "Write an adapter for others to use: merged into its base, or in the layout of transformers."
     import torch
+    model = _at(model, revision)
     from dia_nvtts.tools.export import export_adapter
     kinds = {None:None, 'bf16':torch.bfloat16, 'fp32':torch.float32}
     if dtype not in kinds: raise ValueError(f'dtype is {dtype!r}: expected bf16 or fp32')
