@@ -309,17 +309,22 @@ class TaggerDetector(_Tagger):
         self.note = f'windows of {window} s every {step} s, threshold {threshold}'
 
 # %% ../nbs/13_listen.ipynb #1e000007
+def _on_hub(name) -> dict: # what `from_pretrained` is asked for; no program of theirs is run
+    id,_,revision = (name,'','') if Path(name).exists() else str(name).partition('@')
+    return dict(pretrained_model_name_or_path=id, revision=revision or 'main',
+                trust_remote_code=False)
+
 def from_hub(
     auto, # a class of transformers such as `AutoModelForAudioClassification`
-    name:str, # hub id or folder
+    name:str, # hub id, with a revision behind @ where one is wanted, or folder
     what:str, # how to call it when it is missing
     device=None, # None: a GPU where there is one
 ): # the model and its feature extractor; raises OSError, ValueError in one line
     "Load a model of transformers that is whole; one whose head would be random is refused."
     from transformers import AutoFeatureExtractor
     try:
-        model,info = auto.from_pretrained(name, output_loading_info=True)
-        extractor = AutoFeatureExtractor.from_pretrained(name)
+        model,info = auto.from_pretrained(**_on_hub(name), output_loading_info=True)
+        extractor = AutoFeatureExtractor.from_pretrained(**_on_hub(name))
     except Exception as e:
         why = (str(e).strip().splitlines() or [type(e).__name__])[0][:160]
         raise OSError(f'{what} {name} is not available: {why}') from None
@@ -368,9 +373,9 @@ def load_recogniser(
     from transformers.models.auto import modeling_auto
     whole = modeling_auto.MODEL_FOR_SPEECH_SEQ_2_SEQ_MAPPING_NAMES
     try:
-        kind = AutoConfig.from_pretrained(name).model_type
+        kind = AutoConfig.from_pretrained(**_on_hub(name)).model_type
         auto = AutoModelForSpeechSeq2Seq if kind in whole else AutoModelForCTC
-        tokenizer = AutoTokenizer.from_pretrained(name)
+        tokenizer = AutoTokenizer.from_pretrained(**_on_hub(name))
     except Exception as e:
         raise OSError(f'recogniser {name} is not available: {_first_line(e)}') from None
     model,extractor = from_hub(auto, name, 'recogniser', device)
