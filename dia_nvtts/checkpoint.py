@@ -243,8 +243,9 @@ def load_dia(
     random = str(source) in _RANDOM
     path = source if random else _locate(source)
     config = read_config(path, cross_attention_rope)
-    if random: return Dia(config, device, dtype).reset_parameters(seed).eval()
-    model = Dia(config, device='meta')
+    model = Dia(config, device if random else 'meta', dtype if random else None)
+    model.source = source_of(source) # goes into adapters
+    if random: return model.reset_parameters(seed).eval()
     expected,(found,read) = _shapes(model),_open_weights(path, allow_pickle)
     hf = any(name.startswith('model.') for name in found)
     theirs = {k: tuple(v.shape) for k,v in to_hf(model.state_dict()).items()}

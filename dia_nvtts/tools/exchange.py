@@ -10,12 +10,11 @@ import json, re
 from pathlib import Path
 
 from ..checkpoint import hf_name, to_hf
-from ..files import atomic_path
-from ..lora import base_record, read_adapter_config
+from ..files import atomic_path, load_weights
+from ..lora import base_record, read_adapter_config, spell_out
 from ..model import DiaConfig
 
-from peft.utils.other import get_pattern_key
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 
 # %% ../../nbs/tools/exchange.ipynb #fd73d5ff
 def _module_to_hf(name:str) -> str: return hf_name(name + '.weight').removesuffix('.weight')
@@ -25,27 +24,12 @@ def _module_from_hf(name:str) -> str:
     name = name.removeprefix('model.').replace('gate_up_proj', 'wi_fused')
     return name.replace('mlp.down_proj', 'mlp.wo')
 
-# %% ../../nbs/tools/exchange.ipynb #0879631e
-def _spelled_out(config, modules, rename):
-    "`config` with targets and patterns for each of `modules`, under the names that `rename` gives."
-    names = {o:rename(o) for o in modules}
-    def pattern(field, default):
-        given = config.get(field) or {}
-        found = {o:given.get(get_pattern_key(given.keys(), o), default) for o in modules}
-        return {re.escape(names[o]):v for o,v in found.items() if v != default}
-    return {**config, 'target_modules': sorted(names.values()), 'init_lora_weights': True,
-            'rank_pattern': pattern('rank_pattern', config['r']),
-            'alpha_pattern': pattern('alpha_pattern', config['lora_alpha']),
-            'exclude_modules': None, 'layers_to_transform': None, 'layers_pattern': None}
-
 # %% ../../nbs/tools/exchange.ipynb #42458e14
 _LORA_KEY = re.compile(r'(?P<module>.+?)\.(?P<leaf>lora_[A-Za-z]+(?:_[A-Za-z]+)*(?:\.weight)?)')
 
 def _read_adapter(folder): # -> config, {(module, leaf): thin matrix}, {name: whole weight}
     config,thin,whole = read_adapter_config(folder),{},{}
-    if config.get('peft_type') != 'LORA':
-        raise ValueError(f'{folder} holds a {config.get("peft_type")} adapter: expected LORA')
-    for key,weight in load_file(Path(folder)/'adapter_model.safetensors').items():
+    for key,weight in load_weights(Path(folder)/'adapter_model.safetensors').items():
         key = key.removeprefix('base_model.model.')
         m = _LORA_KEY.fullmatch(key)
         if m and 'embedding' in m['leaf']:
@@ -56,7 +40,12 @@ def _read_adapter(folder): # -> config, {(module, leaf): thin matrix}, {name: wh
 
 def _write_adapter(out, config, thin, whole, rename):
     "Write files for the modules of `thin`, renamed, with targets and patterns that name them."
-    config = _spelled_out(config, {module for module,_ in thin}, rename)
+    config = spell_out(config, sorted({module for module,_ in thin}), rename)
+    for (module,leaf),v in thin.items():
+        r = config['rank_pattern'].get(re.escape(rename(module)), config['r'])
+        if leaf == 'lora_A.weight' and len(v) != r: raise ValueError(
+            f'{module} has an adapter of rank {len(v)}, its configuration says {r}: '
+            'fetch or save it again')
     state = {f'{rename(module)}.{leaf}':v for (module,leaf),v in thin.items()} | whole
     state = {f'base_model.model.{k}':v.contiguous() for k,v in state.items()}
     with atomic_path(out, folder=True) as tmp:
@@ -74,8 +63,11 @@ def adapter_to_hf(
     if record.get('cross_attention_rope') is not False:
         raise ValueError(f'{folder} was not made for the 0626 generation of Dia: '
                          'transformers can run no other')
+    for k,v in whole.items():
+        if v.ndim != (3 if 'logits' in k else 1 if 'norm' in k else 2): raise ValueError(
+            f'{folder} holds {k} of shape {tuple(v.shape)}: expected embeddings, norms or head')
     tables = sum(k.startswith('decoder.embeddings.') for k in whole)
-    if tables and tables != (C := record['shape']['decoder']['num_channels']):
+    if tables and tables != (C := record.get('shape', {}).get('decoder', {}).get('num_channels')):
         raise ValueError(f'{folder} trains {tables} of {C} audio embeddings: '
                          'transformers keeps them as one, train all or none')
     saved = map(_module_to_hf, config.get('modules_to_save') or ())
@@ -90,6 +82,9 @@ def _whole_from_hf(folder, whole, C): # {name of transformers: weight} -> {our n
     ours = {}
     for name,weight in whole.items():
         module = name.removesuffix('.weight')
+        parts = C if module in ('logits_dense','model.decoder.embeddings.embed') else 1
+        if weight.ndim != 2 - ('norm' in module) or len(weight) % parts: raise ValueError(
+            f'{folder} holds {name} of shape {tuple(weight.shape)}, not for {C} codebooks')
         if module == 'logits_dense':
             ours['decoder.logits_dense.weight'] = weight.T.reshape(weight.shape[1], C, -1)
         elif module == 'model.decoder.embeddings.embed':
