@@ -328,12 +328,13 @@ def training_report(
 
 # %% ../nbs/tools/report.ipynb #re000007
 def _telling(report): # number of the script
+    from dia_nvtts.evaluate import NEAR
     from dia_nvtts.score import tag_scores
     name = report.detector
     def right(row, voice): # F1 of the events that are in place
         sound = row['sounds'][voice]
         return tag_scores([sound['expected']], [sound['heard'][name]],
-                          report.near)['(micro)']['f1'] or 0.
+                          NEAR)['(micro)']['f1'] or 0.
     ask = [i for i,row in enumerate(report.rows) if report.waves and name
            and {'base','tuned'} <= set(row['sounds'])
            and row['sounds']['tuned']['expected']]
@@ -376,7 +377,7 @@ def evaluation_page(
     show:int=24, # scripts with players, evenly taken where there are more
 ) -> Path:
     "Everything that an evaluation found, as one HTML file."
-    from dia_nvtts.evaluate import PAPER
+    from dia_nvtts.evaluate import NEAR
     from dia_nvtts.score import confusion
     def mixed(detector, voice): # counts, how often each tag was asked for, what was heard
         counts = confusion(*report.events(voice, detector))
@@ -387,7 +388,7 @@ def evaluation_page(
     n,best = min(show, len(report.rows)) if report.waves else 0,_telling(report)
     losses,books = _losses(report)
     return write_page(path, 'evaluation.html', title='Base and fine-tuned, side by side', r=report,
-                      paper=PAPER, mixed=mixed,
+                      near=NEAR, mixed=mixed,
                       intro=f'{report.settings["clips"]} held-out clips, {len(report.rows)} '
                       f'scripts, {report.asked} tags asked for.',
                       telling=None if best is None else _sample(report, best, ('base','tuned')),

@@ -49,7 +49,9 @@ def as_numbers(found:dict[str,Estimate]) -> dict: # name -> number or None
     ends = {k:[e.low,e.high] for k,e in found.items() if e.low is not None}
     return {k:e.value for k,e in found.items()} | dict(intervals=ends)
 
-def as_estimate(row, key): # the way back
+# %% ../nbs/13_events.ipynb #51a00014
+def as_estimate(row:dict, key:str) -> Estimate:
+    "The way back, for one name."
     return Estimate(row.get(key), *row.get('intervals', {}).get(key, ()))
 
 # %% ../nbs/13_events.ipynb #0e26eda1
@@ -117,7 +119,8 @@ def tag_scores(expected:PerScript, heard:PerScript,
 ) -> dict[str,dict]: # for each tag, '(micro)' over all events and '(macro)', the mean over tags
     "Precision, recall, F1, error of placement (s) and of count, for each tag."
     n = len(expected)
-    if n != len(heard): raise ValueError(f'got {n} lists of expected and {len(heard)} of heard events')
+    if n != len(heard):
+        raise ValueError(f'got {n} lists of expected and {len(heard)} of heard events')
     tags,counts = _counts(expected, heard, tolerance)
     T,(asked,found) = len(tags),counts.sum(0).T[:2]
     rows = lambda sums: _all_rows(sums.reshape(*sums.shape[:-1], T, 5), max(1, n), asked > 0)
@@ -140,9 +143,10 @@ def confusion(expected:PerScript, heard:PerScript,
         for within,same in (math.inf,lambda event: event),(near,lambda event: ('',*event[1:])):
             pairs = match_events([*map(same, asked)], [*map(same, found)], within)
             out.update((asked[i][0],found[j][0]) for i,j in pairs)
-            asked = [event for k,event in enumerate(asked) if k not in {i for i,_ in pairs}]
-            found = [event for k,event in enumerate(found) if k not in {j for _,j in pairs}]
-        out.update([*((tag,None) for tag,*_ in asked), *((None,tag) for tag,*_ in found)])
+            for i,j in pairs: asked[i] = found[j] = None
+            asked,found = list(filter(None, asked)),list(filter(None, found))
+        out.update((tag,None) for tag,*_ in asked)
+        out.update((None,tag) for tag,*_ in found)
     return dict(out)
 
 # %% ../nbs/13_events.ipynb #57cf1464

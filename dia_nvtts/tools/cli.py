@@ -393,7 +393,7 @@ def dia_evaluate(
     dia = load_dia(model, compute_dtype(dtype, device), device)
     tuned = put_adapters(dia, adapter, adapter_scale)
     folder = claim_output(out or 'evaluation', overwrite)
-    found = evaluate(None, tuned, voice, held_out, asked, remark=remark, detectors=listeners,
+    found = evaluate(None, tuned, voice, held_out, asked, remark=remark, listeners=listeners,
                      plain=plain, profile=profile, sounds=folder/'sounds', **how)
     _report(found, folder)
 
