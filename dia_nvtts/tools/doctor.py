@@ -9,7 +9,6 @@ __all__ = ['Finding', 'usable', 'render_findings', 'examine', 'start']
 import importlib, io, os, platform, shutil, sys, textwrap, threading, warnings
 from contextlib import redirect_stderr, redirect_stdout
 from dataclasses import dataclass
-from importlib import metadata
 from pathlib import Path
 
 from ..guard import guard_torchaudio
@@ -87,6 +86,7 @@ _COSTS = {
 
 # %% ../../nbs/tools/doctor.ipynb #doct0005
 def _library(requirement:str, needed:bool=True): # as pip writes it: 'peft>=0.17'
+    from importlib import metadata # here, so that the shell need not wait for it
     from packaging.requirements import Requirement
     wanted = Requirement(requirement)
     name = wanted.name
@@ -106,6 +106,7 @@ _UNTRIED = 'May work, was not tested. `pip install -e .` brings a version that w
 # %% ../../nbs/tools/doctor.ipynb #doct0012
 def _libraries():
     "The requirements of the installed package, and the optional `bitsandbytes`."
+    from importlib import metadata
     try: requires = metadata.requires('dia_nvtts')
     except metadata.PackageNotFoundError:
         return [Finding('dia_nvtts', False, 'not installed', 'No command: `pip install -e .`')]
