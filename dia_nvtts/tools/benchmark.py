@@ -7,13 +7,14 @@ __all__ = ['benchmark', 'benchmark_table']
 
 # %% ../../nbs/tools/benchmark.ipynb #4256b59f
 import random
+import re
 import statistics
 import tempfile
 import time
 import weakref
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
 from functools import partial
 from itertools import chain
 from pathlib import Path
@@ -21,6 +22,7 @@ from pathlib import Path
 from ..batch import Batch, bucket_batches, make_batch
 from ..checkpoint import to_hf
 from ..generate import generate_codes
+from ..layers import DenseGeneral
 from ..lora import adapter_to_hf, add_lora, save_adapter, unwrap
 from ..loss import head_loss
 from ..model import DecoderConfig, Dia, DiaConfig, EncoderConfig
@@ -64,18 +66,16 @@ def _hf_model(model:Dia) -> DiaForConditionalGeneration: # of the 0626 generatio
     theirs.load_state_dict(to_hf(model.state_dict()))
     return theirs
 
-def _lora_pair(config:DiaConfig, dtype, seed=0) -> tuple[PeftModel,PeftModel]:
+def _lora_pair(config:DiaConfig, dtype) -> tuple[PeftModel,PeftModel]:
     "transformers' model and ours with the same weights and the same adapter, in training mode."
-    ours = Dia(config, dtype=dtype).reset_parameters(seed).train()
+    ours = Dia(config, dtype=dtype).reset_parameters(0).train()
     theirs,ours = _hf_model(ours).train(),add_lora(ours, r=16)
-    with torch.no_grad():
-        for name,p in ours.named_parameters():
-            if 'lora_B' in name: p.normal_(std=.01)
+    for name,p in ours.named_parameters():
+        if 'lora_B' in name: p.data.normal_(std=.01)
     with tempfile.TemporaryDirectory() as tmp:
-        mine,yours = Path(tmp)/'ours',Path(tmp)/'theirs'
-        save_adapter(ours, mine)
-        adapter_to_hf(mine, yours)
-        return PeftModel.from_pretrained(theirs, str(yours), is_trainable=True),ours
+        save_adapter(ours, Path(tmp)/'ours')
+        adapter_to_hf(Path(tmp)/'ours', Path(tmp)/'theirs')
+        return PeftModel.from_pretrained(theirs, f'{tmp}/theirs', is_trainable=True),ours
 
 # %% ../../nbs/tools/benchmark.ipynb #44384b21
 def _our_loss(model, batch:Batch) -> Tensor:
@@ -115,80 +115,79 @@ def _sides(config:DiaConfig, dtype=torch.bfloat16) -> dict[str,_Side]:
             _OURS: _Side(ours, _our_loss, make_optimizer(ours, 1e-5))}
 
 # %% ../../nbs/tools/benchmark.ipynb #0c7cf2bb
-def _take_turns(
-    cases:dict[str,Callable], # by name; each is called with the number of the round
-    rounds:int,
-    clock:Callable=time.process_time, # seconds; CPU time of all threads
-    progress:bool=False, # show a bar
-) -> tuple[dict[str,list[float]],dict[str,list]]: # seconds and results of each round, by name
-    "Measure several functions by turns."
+def _take_turns(cases, rounds, clock=time.process_time, progress=False):
+    "Seconds and results of each round of several functions, by their names."
     seconds,results = {name: [] for name in cases},{name: [] for name in cases}
     with progress_bar(rounds+1, 'benchmark', 'round', disable=not progress) as bar:
-        for r in range(-1, rounds):
+        for r in [None, *range(rounds)]:
             for name,case in cases.items():
-                began = clock()
-                result = case(max(r, 0))
-                if r >= 0:
+                began,result = clock(),case(r or 0)
+                if r is not None:
                     seconds[name].append(clock()-began)
                     results[name].append(result)
             bar.update(1)
     return seconds,results
 
 # %% ../../nbs/tools/benchmark.ipynb #f4e4bf71
-def _row(case, who, size, work, seconds, **more):
-    "A row of the table; `work` is what each round did."
-    rates = sorted(w/s for w,s in zip(work, seconds))
-    return dict(case=case, who=who, size=size, rounds=len(seconds),
-                cpu_s=round(statistics.median(seconds), 4), rate=round(statistics.median(rates), 1),
-                low=round(rates[0], 1), high=round(rates[-1], 1), **more)
+@dataclass
+class _Case:
+    "What is measured by turns, and what stands beside it in the table; all by side."
+    name:str
+    turns:dict[str,Callable] = field(default_factory=dict) # round -> work: codes or rows
+    flops:dict[str,float] = field(default_factory=dict) # what all rounds need
+    more:dict[str,dict] = field(default_factory=dict) # other columns
 
-def _against(rows):
-    "Put the ratio to the first row beside every row."
-    return [dict(row, ratio=round(row['rate']/rows[0]['rate'], 3)) for row in rows]
+def _work_through(do, plan, work): # batches and work of each round -> a function of the round
+    def run(r):
+        for batch in plan[r]: do(batch)
+        return work[r]
+    return run
+
+# %% ../../nbs/tools/benchmark.ipynb #bench002
+def _measure(case:_Case, size, rounds, rate=None, progress=False, clock=time.process_time):
+    "Rows of the table; `rate` is of operations a second, for the floor."
+    seconds,work = _take_turns(case.turns, rounds, clock, progress)
+    rows = []
+    for who,spent in seconds.items():
+        rates = sorted(w/s for w,s in zip(work[who], spent))
+        row = dict(case=case.name, who=who, size=size, rounds=rounds,
+                   cpu_s=round(statistics.median(spent), 4),
+                   rate=round(statistics.median(rates), 1),
+                   low=round(rates[0], 1), high=round(rates[-1], 1))
+        if rate: row['floor'] = round(case.flops[who]/rate/sum(spent), 3)
+        rows.append(row | case.more.get(who, {}))
+    best = max((row['rate'] for row in rows if row['who'] != _OURS), default=None)
+    return [dict(row, ratio=round(row['rate']/best, 3)) if best else row for row in rows]
 
 # %% ../../nbs/tools/benchmark.ipynb #1cea34c2
-def _projections(width, N, K, H, source=None): # inputs and outputs of q, k, v, o
-    source = source or width
-    return [(width,N*H), (source,K*H), (source,K*H), (N*H,width)]
-
-def _step_flops(
-    config:DiaConfig,
-    clips:Sequence[tuple[int,int]], # (text bytes, audio rows) of each
-    r:int=16, # rank of the adapters on all projections; 0 counts a forward pass alone
-) -> float:
-    "Floating point operations of a LoRA step that reads no padding."
-    e,d = config.encoder,config.decoder
-    E,D,XN = e.hidden_size,d.hidden_size,d.cross_num_attention_heads
-    def half(c): # kernels that see every position of this half
-        D,F = c.hidden_size,c.intermediate_size
-        heads = _projections(D, c.num_attention_heads, c.num_key_value_heads, c.head_dim)
-        return heads + [(D,2*F), (F,D)]
-    q,k,v,o = _projections(D, XN, d.cross_num_key_value_heads, d.cross_head_dim, E)
-    text = half(e)*e.num_hidden_layers + [k,v]*d.num_hidden_layers
-    rows = (half(d) + [q,o])*d.num_hidden_layers
-    passes = 2 if r else 1
-    def cost(kernels): return sum(2*passes*a*b + 6*r*(a+b) for a,b in kernels)
-    head = 2*passes*D*d.num_channels*d.vocab_size
-    def attention(S, T): # two products forward, four back
-        pairs = S*S*e.num_attention_heads*e.head_dim*e.num_hidden_layers
-        own,cross = T*T/2*d.num_attention_heads*d.head_dim,T*S*XN*d.cross_head_dim
-        return (pairs + (own+cross)*d.num_hidden_layers)*2*(6 if r else 2)
-    return float(sum(S*cost(text) + T*(cost(rows)+head) + attention(S, T) for S,T in clips))
+def _step_flops(config, clips, r=16): # clips: (text bytes, audio rows) of each
+    "Floating point operations of a step with LoRA of rank `r`; 0 counts a forward pass alone."
+    e,d,passes,text,rows = config.encoder,config.decoder,2 if r else 1,0,0 # a position
+    for name,m in Dia(config, device='meta').named_modules():
+        if not isinstance(m, DenseGeneral): continue
+        adapter = 0 if 'logits' in name else 6*r*(m.in_features+m.out_features)
+        cost = 2*passes*m.weight.numel() + adapter
+        if name.startswith('encoder') or re.search(r'cross_attention\.[kv]_proj', name): text += cost
+        else: rows += cost
+    encoder = e.num_attention_heads*e.head_dim*e.num_hidden_layers
+    own = d.num_attention_heads*d.head_dim*d.num_hidden_layers
+    cross = d.cross_num_attention_heads*d.cross_head_dim*d.num_hidden_layers
+    products = 2*(6 if r else 2) # of attention: two forward, four back
+    return float(sum(S*text + T*rows + products*(S*S*encoder + T*T/2*own + T*S*cross)
+                     for S,T in clips))
 
 # %% ../../nbs/tools/benchmark.ipynb #1f693d23
-def _matmul_rate(
-    config:DiaConfig,
-    dtype:torch.dtype=torch.bfloat16,
-    rows:int=1432,
-) -> float: # operations a CPU second
-    "Best rate of the decoder's largest product, `(rows,D)` times `(D,2F)`."
-    D,F = config.decoder.hidden_size,config.decoder.intermediate_size
-    x,w = torch.randn(rows, D).to(dtype),torch.randn(D, 2*F).to(dtype)
+def _product_rate(m, k, n, device='cpu', clock=time.process_time): # operations a second
+    "Best rate of a plain product in bf16, `(m,k)` times `(k,n)`."
+    x,w = (torch.randn(size).to(device, torch.bfloat16) for size in ((m,k), (k,n)))
     out = x @ w
-    def product(r):
+    def products(r):
         for _ in range(5): torch.mm(x, w, out=out)
-    seconds,_ = _take_turns({'product': product}, 5)
-    return 5*2*rows*D*2*F/min(seconds['product'])
+    seconds,_ = _take_turns({'products': products}, 5, clock)
+    return 5*2*m*k*n/min(seconds['products'])
+
+def _decoder_rate(config): # of the decoder's largest product, `(rows,D)` times `(D,2F)`
+    return _product_rate(1432, config.decoder.hidden_size, 2*config.decoder.intermediate_size)
 
 # %% ../../nbs/tools/benchmark.ipynb #dd7ab9a0
 def _kept_bytes(side:_Side, batch) -> int:
@@ -214,48 +213,45 @@ def _clips(config, lengths, seed=0):
     return texts,[torch.randint(0, config.eos_token_id, (n,config.codebooks), generator=chance)
                   for _,n in lengths]
 
-def _compare_equal(size, rounds, dtype=torch.bfloat16) -> list[dict]:
+def _equal(size, rounds, dtype=torch.bfloat16) -> Iterator[_Case]:
     "An evaluation and a LoRA step on clips of one length; `kept_kib` a row."
     config,(frames,text) = _size(size),_LENGTHS[size]
-    sides = _sides(config, dtype)
     batch = make_batch(*_clips(config, [(text,frames)]*2), config)
     given = {_THEIRS: _hf_inputs(batch, config), _OURS: batch}
-    T,out = batch.audio_ids.shape[1],[]
-    rate = _matmul_rate(config, dtype, 2*T)
-    for case,r in ('evaluation',0),('LoRA step',16):
-        steps = {who: side.step if r else side.evaluate for who,side in sides.items()}
-        turns = {who: lambda _,who=who: steps[who](given[who]) for who in sides}
-        seconds,losses = _take_turns(turns, rounds)
-        need,rows = _step_flops(config, [(text,T)]*2, r)/rate,[]
+    T,codes = batch.audio_ids.shape[1],2*frames*config.codebooks
+    sides = _sides(config, dtype)
+    for case,r in (_Case('evaluation'), 0),(_Case('LoRA step'), 16):
         for who,side in sides.items():
+            do = side.step if r else side.evaluate
+            case.turns[who] = _work_through(do, [[given[who]]]*rounds, [codes]*rounds)
+            case.flops[who] = rounds*_step_flops(config, [(text,T)]*2, r)
             kept = _kept_bytes(side, given[who]) if r else 0
-            rows.append(_row(case, who, size, [2*frames*config.codebooks]*rounds, seconds[who],
-                loss=losses[who][0], kept_kib=round(kept/2**10/(2*T), 1),
-                floor=round(need/statistics.median(seconds[who]), 3)))
-        out += _against(rows)
-    return out
+            case.more[who] = dict(loss=side.evaluate(given[who]), kept_kib=round(kept/2**11/T, 1))
+        yield case
 
 # %% ../../nbs/tools/benchmark.ipynb #389d3d37
-def _epoch_lengths(n:int, config:DiaConfig, seed=0) -> list[tuple[int,int]]: # bytes, frames
+def _epoch_lengths(n, config) -> list[tuple[int,int]]: # bytes, frames
     "Lengths of `n` clips like those of NonverbalTTS; what is longer than the model takes is cut."
-    chance,shape,scale = random.Random(seed),(10.1/5.5)**2,5.5**2/10.1
+    chance,shape,scale = random.Random(0),(10.1/5.5)**2,5.5**2/10.1
     seconds = [min(30., max(1., chance.gammavariate(shape, scale))) for _ in range(n)]
     most = config.encoder.max_position_embeddings
     def text(s): return min(most, max(8, round(s*13.5*chance.uniform(.7, 1.3))))
     return [(text(s), min(config.max_frames, round(s*44100/512))) for s in seconds]
 
 # %% ../../nbs/tools/benchmark.ipynb #a8d0d6ff
+_TOGETHER = 8 # clips of a step of theirs
+
 def _with_rows(lengths, config): # (bytes, frames) -> (bytes, rows)
     return [(text,frames+1+config.max_delay) for text,frames in lengths]
 
-def _plans(sizes, clips=8, seed=0) -> tuple[list,list]: # sizes: (bytes, rows) of each clip
+def _plans(sizes) -> tuple[list,list]: # sizes: (bytes, rows) of each clip
     "The batches of an epoch, drawn at random and of like length, about as many."
-    order = random.Random(seed).sample(range(len(sizes)), len(sizes))
-    theirs = [order[i:i+clips] for i in range(0, len(order), clips)]
-    def enough(budget): return len(bucket_batches(sizes, budget, seed)) <= len(theirs)
-    budgets = range(1, clips*max(rows for _,rows in sizes))
+    order = random.Random(0).sample(range(len(sizes)), len(sizes))
+    theirs = [order[i:i+_TOGETHER] for i in range(0, len(order), _TOGETHER)]
+    def enough(budget): return len(bucket_batches(sizes, budget, 0)) <= len(theirs)
+    budgets = range(1, _TOGETHER*max(rows for _,rows in sizes))
     smallest = 1 + bisect_left(budgets, True, key=enough)
-    return theirs,bucket_batches(sizes, smallest, seed)
+    return theirs,bucket_batches(sizes, smallest, 0)
 
 def _cost(ids, lengths): return len(ids)*max(lengths[i] for i in ids) # padding included
 
@@ -273,137 +269,120 @@ def _fair_sample(batches, cost:Callable, parts:int, rounds:int) -> list[list]: #
     return [pick(r) for r in range(rounds)]
 
 # %% ../../nbs/tools/benchmark.ipynb #d1ed562c
-def _compare_epoch(size, rounds, dtype=torch.bfloat16, parts=4, clips=8, epoch=3000,
-                   progress=False) -> list[dict]:
-    "LoRA steps on a fair sample of an epoch of mixed lengths, `parts` batches a round."
+_PARTS = 4 # batches of a round
+
+def _epoch(size, rounds, dtype=torch.bfloat16, clips=3000) -> Iterator[_Case]:
+    "LoRA steps on a fair sample of an epoch of mixed lengths."
     config = _size(size)
-    lengths = _epoch_lengths(epoch, config)
-    sizes = _with_rows(lengths, config)
-    rows,sides = [n for _,n in sizes],_sides(config, dtype)
+    lengths = _epoch_lengths(clips, config)
+    sizes,sides = _with_rows(lengths, config),_sides(config, dtype)
+    rows = [n for _,n in sizes]
     def make(ids): return make_batch(*_clips(config, [lengths[i] for i in ids], ids[0]), config)
-    plans = dict(zip(sides, _plans(sizes, clips)))
-    cost = partial(_cost, lengths=rows)
-    samples = {who: _fair_sample(plan, cost, parts, rounds) for who,plan in plans.items()}
-    shape = {_THEIRS: lambda batch: _hf_inputs(batch, config), _OURS: lambda batch: batch}
-    first = make(samples[_OURS][0][0])                   # one of our batches, padded their way too
-    losses = {who: side.step(shape[who](first)) for who,side in sides.items()}
-    def prepare(who, plan): return [shape[who](make(ids)) for ids in plan]
-    def turn(who):
-        ready = [prepare(who, plan) for plan in samples[who]]
-        def run(r):
-            for batch in ready[r]: sides[who].step(batch)
-        return run
-    seconds,_ = _take_turns({who: turn(who) for who in sides}, rounds, progress=progress)
-    rate,out = _matmul_rate(config, dtype),[]
-    for who,taken in samples.items():
-        read = [list(chain(*batches)) for batches in taken]     # clips of each round
-        frames = [torch.tensor(lengths)[ids,1].sum().item() for ids in read]
-        every = [sizes[i] for i in chain(*read)]
-        work = [n*config.codebooks for n in frames]
-        floor = round(_step_flops(config, every)/rate/sum(seconds[who]), 3)
-        out.append(_row('epoch, LoRA steps', who, size, work, seconds[who], loss=losses[who],
-                        floor=floor, padding=_padding(plans[who], rows)))
-    return _against(out)
+    def codes(ids): return config.codebooks*sum(lengths[i][1] for i in ids)
+    shaped = {_THEIRS: partial(_hf_inputs, config=config), _OURS: lambda batch: batch}
+    case,plans = _Case('epoch, LoRA steps'),dict(zip(sides, _plans(sizes)))
+    first = make(plans[_OURS][0]) # one of our batches, padded their way too
+    for who,side in sides.items():
+        sample = _fair_sample(plans[who], partial(_cost, lengths=rows), _PARTS, rounds)
+        def ready(taken): return [shaped[who](make(ids)) for ids in taken]
+        read = [list(chain(*taken)) for taken in sample] # clips of each round
+        case.turns[who] = _work_through(side.step, list(map(ready, sample)), list(map(codes, read)))
+        case.flops[who] = _step_flops(config, [sizes[i] for i in chain(*read)])
+        case.more[who] = dict(loss=side.evaluate(shaped[who](first)),
+                              padding=_padding(plans[who], rows))
+    yield case
 
 # %% ../../nbs/tools/benchmark.ipynb #d8529d72
+_HOW = dict(temperature=1.2, top_p=.95, top_k=45)
+
 def _their_generate(model, texts, config, rows, cache): # a function of the round
     ids,B = torch.tensor(texts),len(texts)
     start = torch.full((B, 1+config.max_delay, config.codebooks), config.pad_token_id)
     for c,d in enumerate(config.delay_pattern): start[:,:1+d,c] = config.bos_token_id
     given = dict(input_ids=ids, attention_mask=torch.ones_like(ids), decoder_input_ids=start,
-        decoder_attention_mask=torch.ones(start.shape[:2], dtype=torch.long), max_new_tokens=rows-1,
-        do_sample=True, guidance_scale=3., temperature=1.2, top_p=.95, top_k=45,
-        cache_implementation=cache, eos_token_id=config.eos_token_id,
-        pad_token_id=config.pad_token_id, bos_token_id=config.bos_token_id)
+        decoder_attention_mask=torch.ones(start.shape[:2], dtype=torch.long),
+        max_new_tokens=rows-1, do_sample=True, guidance_scale=3., cache_implementation=cache,
+        eos_token_id=config.eos_token_id, pad_token_id=config.pad_token_id,
+        bos_token_id=config.bos_token_id, **_HOW)
     def run(r):
         torch.manual_seed(r)
         return B*(model.generate(**given).shape[1]-1)
     return run
 
 # %% ../../nbs/tools/benchmark.ipynb #05bda4a2
-def _compare_generation(size, rounds, dtype=torch.bfloat16, scripts=1, rows=200) -> list[dict]:
-    "Generation with guidance; rates in rows a CPU second, all scripts together."
+def _generation(size, dtype=torch.bfloat16, scripts=(1,4), rows=200) -> Iterator[_Case]:
+    "Generation with guidance; the work is rows, all scripts together."
     config,(_,text) = _size(size),_LENGTHS[size]
     ours = Dia(config, dtype=dtype).reset_parameters(0).eval()
     head = ours.decoder.logits_dense.weight.data                                    # (D,C,V)
     head[:,0,config.eos_token_id] = head[:,0,:2].mean(-1)
-    theirs,(texts,_) = _hf_model(ours).eval(),_clips(config, [(text,1)]*scripts)
-    def run(r):
-        codes = generate_codes(ours, texts, guidance=3., temperature=1.2, top_p=.95, top_k=45,
-                               max_rows=rows, seed=r)
-        return scripts*(max(map(len, codes))+config.max_delay)
-    turns = {f'transformers, {kind} cache': _their_generate(theirs, texts, config, rows, kind)
-             for kind in ('dynamic','static')} | {_OURS: run}
-    seconds,done = _take_turns(turns, rounds)
-    case = f'generation, {scripts} at once'
-    *rows,mine = [_row(case, who, size, done[who], seconds[who]) for who in turns]
-    return _against(sorted(rows, key=lambda row: -row['rate']) + [mine])
+    theirs = _hf_model(ours).eval()
+    for B in scripts:
+        texts,_ = _clips(config, [(text,1)]*B)
+        def run(r):
+            codes = generate_codes(ours, texts, guidance=3., max_rows=rows, seed=r, **_HOW)
+            return B*(max(map(len, codes))+config.max_delay)
+        turns = {f'transformers, {kind} cache': _their_generate(theirs, texts, config, rows, kind)
+                 for kind in ('dynamic','static')}
+        yield _Case(f'generation, {B} at once', turns | {_OURS: run})
 
 # %% ../../nbs/tools/benchmark.ipynb #46d83019
-def _gpu_rate(n=8192) -> float: # operations a second
-    "Rate of a large square bf16 product on the GPU."
-    x = torch.randn(n, n, dtype=torch.bfloat16, device='cuda')
-    def product(r):
-        x @ x
-        torch.cuda.synchronize()
-    seconds,_ = _take_turns({'product': product}, 5, clock=time.perf_counter)
-    return 2*n**3/min(seconds['product'])
+def _gpu_time(): # seconds; the device has done what it was asked to
+    torch.cuda.synchronize()
+    return time.perf_counter()
 
-def _gpu_step(size, mode, clips, rounds) -> dict: # a row of the table
-    "Speed and memory of a training step on clips of 10.1 s on the GPU."
+def _gpu_step(size, mode, clips, rounds) -> _Case:
+    "A training step on clips of 10.1 s."
     config = _size(size)
-    torch.cuda.empty_cache()
-    torch.cuda.reset_peak_memory_stats()
     dia = Dia(config, dtype=torch.bfloat16).reset_parameters(0).cuda()
     model = prepare_model(dia, mode)
     side = _Side(model, _our_loss, make_optimizer(model, 1e-5))
     frames,text = min(870, config.max_frames),min(136, config.encoder.max_position_embeddings)
     batch = make_batch(*_clips(config, [(text,frames)]*clips), config).to('cuda')
-    def step(r):
-        with torch.autocast('cuda', torch.bfloat16, enabled=mode=='full'): side.step(batch)
-        torch.cuda.synchronize()
-    seconds = _take_turns({mode: step}, rounds, clock=time.perf_counter)[0][mode]
+    step = torch.autocast('cuda', torch.bfloat16, enabled=mode=='full')(side.step)
+    run = _work_through(step, [[batch]]*rounds, [clips*frames*config.codebooks]*rounds)
     shapes = _with_rows([(text,frames)]*clips, config)
     flops = _step_flops(config, shapes, 0)*3 if mode == 'full' else _step_flops(config, shapes)
-    case,work = f'{mode} step, {clips} clips',[clips*frames*config.codebooks]*rounds
-    return _row(case, _OURS, size, work, seconds,
-                floor=round(flops/_gpu_rate()/statistics.median(seconds), 3),
-                peak_gb=round(torch.cuda.max_memory_allocated()/2**30, 2),
-                device=torch.cuda.get_device_name())
+    return _Case(f'{mode} step, {clips} clips', {_OURS: run}, {_OURS: rounds*flops})
 
 # %% ../../nbs/tools/benchmark.ipynb #aaebc2c7
 def _gpu_table(size, rounds) -> list[dict]: # empty without CUDA
     "Rows for LoRA, QLoRA and full fine-tuning, with as many clips as fit, up to 8."
-    out = []
-    for mode in ('lora','qlora','full') if torch.cuda.is_available() else ():
-        for clips in (8,4,2,1):
-            try: out.append(_gpu_step(size, mode, clips, rounds))
+    if not torch.cuda.is_available(): return []
+    out,rate = [],_product_rate(8192, 8192, 8192, 'cuda', _gpu_time)
+    for mode in 'lora','qlora','full':
+        for clips in 8,4,2,1:
+            torch.cuda.empty_cache()
+            torch.cuda.reset_peak_memory_stats()
+            try: rows = _measure(_gpu_step(size, mode, clips, rounds), size, rounds, rate,
+                                 clock=_gpu_time)
             except torch.cuda.OutOfMemoryError: continue
+            peak = round(torch.cuda.max_memory_allocated()/2**30, 2)
+            out += [dict(row, peak_gb=peak, device=torch.cuda.get_device_name()) for row in rows]
             break
     return out
 
 # %% ../../nbs/tools/benchmark.ipynb #1f71d1e9
 def benchmark(
     size:str='mid', # `tiny`, `mid` or `full`
-    rounds:int=5,
+    rounds:int=5, # from 1
     cases:Sequence[str]=('equal','epoch','generation','gpu'), # which parts
     progress:bool=False, # show bars
 ) -> list[dict]: # rows that JSON can hold
     "Measure ours against transformers + PEFT, one thread on the CPU; on a GPU ours alone."
-    known = dict(equal=lambda: _compare_equal(size, rounds),
-                 epoch=lambda: _compare_epoch(size, rounds, progress=progress),
-                 generation=lambda: _compare_generation(size, rounds)
-                                    + _compare_generation(size, rounds, scripts=4),
-                 gpu=lambda: _gpu_table('full' if size == 'mid' else size, rounds))
-    for case in cases:
-        if case not in known:
-            raise ValueError(f'case {case!r} is not known: expected {", ".join(known)}')
+    known = dict(equal=lambda: _equal(size, rounds), epoch=lambda: _epoch(size, rounds),
+                 generation=lambda: _generation(size), gpu=lambda: ())
+    if not cases or not {*cases} <= {*known}:
+        raise ValueError(f'cases is {",".join(cases)!r}: expected some of {",".join(known)}')
     if rounds < 1: raise ValueError(f'rounds is {rounds}: expected at least 1')
-    _size(size)
-    threads = torch.get_num_threads()
+    config,threads,rows = _size(size),torch.get_num_threads(),[]
     torch.set_num_threads(1)
-    try: return [row for case in cases for row in known[case]()]
+    try:
+        rate = _decoder_rate(config)
+        for case in chain.from_iterable(known[name]() for name in cases):
+            rows += _measure(case, size, rounds, case.flops and rate, progress)
     finally: torch.set_num_threads(threads)
+    return rows + (_gpu_table('full' if size == 'mid' else size, rounds) if 'gpu' in cases else [])
 
 # %% ../../nbs/tools/benchmark.ipynb #2b173a6b
 _HEADINGS = dict(case='case', who='who', cpu_s='CPU s', rate='codes or rows a s', low='lowest',
