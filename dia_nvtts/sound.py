@@ -6,12 +6,11 @@
 __all__ = ['MAX_SECONDS', 'resample', 'as_wave', 'load_audio', 'AudioFacts', 'check_audio', 'plot_spectrogram']
 
 # %% ../nbs/01_sound.ipynb #b34c4041
-import io, re, signal, threading
+import io, signal, threading
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-import numpy as np, soundfile as sf, torch
-from scipy.signal import firwin, resample_poly
+import numpy as np, soundfile as sf
 from .tags import Rejected, tag_colour
 
 # %% ../nbs/01_sound.ipynb #c975e55b
@@ -21,6 +20,7 @@ def resample(
     new:int, # Hz
 ) -> np.ndarray: # (ceil(W*new/old),) float32
     "Polyphase resampling with a stop band 80 dB down."
+    from scipy.signal import firwin, resample_poly
     if old==new or not len(wave): return wave
     g = np.gcd(old, new)
     up,down = new//g, old//g
@@ -74,8 +74,9 @@ def _mono(wave): # (W,channels) -> (W,)
 def load_audio(
     path_or_bytes:str|Path|bytes, # a sound file, or its content
     sample_rate:int=44100, # Hz, of the result
-) -> torch.Tensor: # (W,) float32 mono; a file over full scale is scaled to a peak of 1
+): # tensor (W,) float32 mono; a file over full scale is scaled to a peak of 1
     "Decode, mix to mono, resample; raise `FileNotFoundError`, or `ValueError`."
+    import torch
     is_path = isinstance(path_or_bytes, (str, Path))
     if is_path and not Path(path_or_bytes).is_file():
         raise FileNotFoundError(f'{path_or_bytes}: no such sound file')
@@ -101,6 +102,25 @@ class AudioFacts:
 def _too_long(seconds, most):
     if seconds>most: raise Rejected('too_long_audio', f'{seconds:.1f} s, at most {most} s fit')
 
+# %% ../nbs/01_sound.ipynb #hd01
+_SUFFIXES = dict(WAV='.wav', WAVEX='.wav', RF64='.wav', FLAC='.flac', OGG='.ogg', MP3='.mp3',
+                 AIFF='.aiff', AU='.au')
+_MOST = 2**27 # samples of all channels, 0.5 GB once decoded
+
+def _claims(data, max_seconds): # what a file says of itself, within reason
+    try:
+        with _uninterrupted(): info = sf.info(io.BytesIO(data))
+    except _BROKEN as e:
+        said = f'{len(data):,} bytes that are not a sound file: {_why(e)}'
+        raise Rejected('decode_error', f'{said} Convert it to WAV, FLAC, OGG or MP3') from None
+    if info.format not in _SUFFIXES:
+        raise Rejected('decode_error', f'got {info.format}, expected WAV, FLAC, OGG or MP3')
+    rate,channels = info.samplerate, info.channels
+    if not 1000<=rate<=768000: raise Rejected('decode_error', f'a rate of {rate:,} Hz')
+    _too_long(info.frames/rate, max_seconds)
+    if info.frames*channels>_MOST: raise Rejected('decode_error', f'{channels:,} channels')
+    return info
+
 # %% ../nbs/01_sound.ipynb #2a97f890
 def _is_narrow(wave, rate): # (W,) mono
     middle = wave[max(0, len(wave)//2-2*rate):len(wave)//2+2*rate]
@@ -117,12 +137,7 @@ def check_audio(
 ) -> AudioFacts:
     """Look at a clip; raise `Rejected` with the reason decode_error, empty_audio, too_short,
     too_long_audio, duration_mismatch, non_finite or silent."""
-    try:
-        with _uninterrupted(): info = sf.info(io.BytesIO(data))
-    except _BROKEN as e:
-        said = f'{len(data):,} bytes that are not a sound file: {_why(e)}'
-        raise Rejected('decode_error', said) from None
-    if info.frames>0 and info.samplerate: _too_long(info.frames/info.samplerate, max_seconds)
+    info = _claims(data, max_seconds)
     try: wave,rate = _decode(data)
     except ValueError as e: raise Rejected('decode_error', str(e)) from None
     if not len(wave): raise Rejected('empty_audio', 'no samples')
@@ -136,11 +151,10 @@ def check_audio(
     mono = _mono(wave)
     peak = np.abs(mono).max()
     if peak<1e-4: raise Rejected('silent', f'the loudest sample is {peak:.0e}')
-    suffix = '.' + re.sub('[^a-z0-9]', '', info.format.lower())
     notes = dict(over_full_scale=np.abs(wave).max()>1, antiphase=_cancels(wave),
                  narrow_band=_is_narrow(mono, rate))
     noted = tuple(k for k,v in notes.items() if v)
-    return AudioFacts(round(seconds, 6), rate, wave.shape[1], suffix, noted)
+    return AudioFacts(round(seconds, 6), rate, wave.shape[1], _SUFFIXES[info.format], noted)
 
 # %% ../nbs/01_sound.ipynb #b123930d
 def plot_spectrogram(

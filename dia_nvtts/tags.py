@@ -4,14 +4,15 @@
 
 # %% auto #0
 __all__ = ['EVENTS', 'SPLIT_ROWS', 'DIA_TAGS', 'PROFILES', 'SECOND_LOOK', 'TAG_COLOURS', 'WORDS', 'KNOWN_TAGS', 'SPEAKERS',
-           'MAX_BYTES', 'UNKNOWN', 'tag_colour', 'load_profile', 'repair_mojibake', 'is_symbol', 'Rejected', 'Script',
-           'encode_text', 'decode_text', 'to_script', 'find_tags', 'strip_tags', 'spoken_words', 'unknown_tags',
-           'clean_script', 'read_scripts']
+           'MAX_BYTES', 'UNKNOWN', 'tag_colour', 'read_text', 'load_profile', 'repair_mojibake', 'is_symbol',
+           'Rejected', 'Script', 'encode_text', 'decode_text', 'to_script', 'find_tags', 'strip_tags', 'spoken_words',
+           'unknown_tags', 'clean_script', 'read_scripts']
 
 # %% ../nbs/00_tags.ipynb #2cd3371a
-import json, re, unicodedata
+import json, os, re, unicodedata
 from dataclasses import dataclass
 from pathlib import Path
+from .files import read_json
 
 # %% ../nbs/00_tags.ipynb #5072341e
 EVENTS = { # bare emoji -> (what the corpus's authors mean by it, events in the published corpus)
@@ -47,24 +48,37 @@ def tag_colour(tag:str) -> str: # '#rrggbb'; black for a tag without a colour of
     "The colour of `tag`, the same on every page."
     return TAG_COLOURS.get(tag, '#000000')
 
+# %% ../nbs/00_tags.ipynb #rt01
+def read_text(
+    path:str|Path, # a text file in UTF-8
+) -> str:
+    "What a text file holds; `ValueError` or `OSError` in one line where it cannot be read."
+    path = Path(path)
+    if path.exists() and not path.is_file(): raise ValueError(f'{path} is no plain file')
+    raw = path.read_bytes()
+    try: return raw.decode('utf-8-sig')
+    except UnicodeDecodeError as e:
+        line = raw.count(b'\n', 0, e.start)+1
+        raise ValueError(f'{path}, line {line}: byte 0x{raw[e.start]:02x} is not UTF-8: save the '
+                         'file as UTF-8 (in Excel as "CSV UTF-8"), or convert it with '
+                         'iconv -f latin1 -t utf-8') from None
+
 # %% ../nbs/00_tags.ipynb #949d78c7
 _INVISIBLE = re.compile('[\u200b-\u200f\u2028-\u202e\u2060-\u2064\ufe00-\ufe0f'
                         '\U000e0100-\U000e01ef\U0001f3fb-\U0001f3ff]')
 _TAG_FORM = re.compile(r"\([a-z][a-z0-9_' -]*\)")
 
-def _read_profile(path):
-    if not path.is_file():
-        raise ValueError(f'profile {str(path)!r}: expected one of {", ".join(PROFILES)}, '
-                         'or a JSON file with a table')
-    try: return json.loads(path.read_text(encoding='utf-8'))
-    except ValueError as e: raise ValueError(f'profile {path}: not JSON: {e}') from None
-
 def load_profile(
-    profile:str|Path|dict, # a name in `PROFILES`, a table {emoji: '(tag)'}, or a JSON file of one
+    profile:str|Path|dict, # a name in `PROFILES`, a table {emoji: '(tag)'}, or JSON, a file or text
 ) -> dict: # {bare emoji: '(tag)'}
     "Find or check a table of tags; raise `ValueError` that says which entry is wrong."
     if isinstance(profile, str) and profile in PROFILES: return PROFILES[profile]
-    if isinstance(profile, (str, Path)): profile = _read_profile(Path(profile))
+    if isinstance(profile, str) and profile[:1]=='{': profile = json.loads(profile)
+    elif isinstance(profile, (str, Path)):
+        if not os.path.isfile(profile):
+            raise ValueError(f'profile {str(profile)!r}: expected one of {", ".join(PROFILES)}, '
+                             'or a JSON file with a table')
+        profile = read_json(profile)
     if not isinstance(profile, dict) or not profile:
         raise ValueError(f'profile: got {type(profile).__name__}, '
                          'expected a table {"🤣": "(laughs)", ...}')
@@ -386,6 +400,6 @@ def read_scripts(
     any_tag:bool=True, # take tags that Dia does not know
 ) -> list:
     "The scripts of a file, cleaned; raise `ValueError` when one is refused or there is none."
-    lines = [o for o in Path(path).read_text(encoding='utf-8').splitlines() if o.strip()]
+    lines = [o for o in read_text(path).splitlines() if o.strip()]
     if not lines: raise ValueError(f'{path} is empty: expected a script on each line')
     return [clean_script(o, profile, any_tag) for o in lines]

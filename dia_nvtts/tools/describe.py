@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 import numpy as np, pandas as pd, soundfile as sf
 from fastcore.basics import patch
-from ..corpus import Clip, in_split_order, read_processed
+from ..corpus import Clip, in_split_order, read_processed, read_report
 from ..tags import EVENTS, SPLIT_ROWS, encode_text, tag_colour
 
 # %% ../../nbs/tools/describe.ipynb #af25416a
@@ -137,29 +137,23 @@ def describe_processed(
 ) -> Description:
     "Count what a processed folder holds; raise `ValueError` when it holds nothing."
     folder = Path(folder)
-    clips = read_processed(folder)
+    clips,(settings,report) = read_processed(folder), read_report(folder)
     if not clips:
         raise ValueError(f'{folder}: processed_dataset.json holds no clip; '
                          'rejects.jsonl says why each row was left out')
-    rejects,made = folder/'rejects.jsonl', {}
-    lines = rejects.read_text(encoding='utf-8').splitlines() if rejects.is_file() else []
-    lost = [json.loads(o) for o in lines]
-    try: made = json.loads((folder/'report.json').read_text(encoding='utf-8'))
-    except (OSError, ValueError): pass
-    synthetic = made.get('settings', {}).get('synthetic', False)
+    synthetic = settings.get('synthetic') is True
     emoji = Counter(''.join(c.original_text for c in clips))
     seconds = [c.duration for c in clips if c.duration is not None]
-    splits = Counter(c.split for c in clips)
-    rows = splits + Counter(o.get('split', 'unknown') for o in lost)
+    splits = in_split_order(Counter(c.split for c in clips))
     rates,lacking = _look_at_files(folder, clips)
     d = Description(
-        clips=len(clips), splits=in_split_order(splits), rows=in_split_order(rows), rates=rates,
+        clips=len(clips), splits=splits, rates=rates, lacking=lacking, sample=clips[0],
+        rows={s: o['rows'] for s,o in report.splits.items()} or splits,
         emoji={e: emoji[e] for e in EVENTS},
         tags=_ranked(Counter(t for c in clips for t in c.tags)),
         text_bytes=_spread([len(encode_text(c.text)) for c in clips]),
-        lacking=lacking, sample=clips[0], seconds=dict(total=sum(seconds)) | _spread(seconds),
-        rejected=_ranked(Counter(o['reason'] for o in lost)),
-        published=synthetic or made.get('report', {}).get('columns', {}).get('text')=='Result')
+        seconds=dict(total=sum(seconds)) | _spread(seconds), rejected=report.rejected,
+        published=synthetic or report.columns.get('text')=='Result')
     if d.published: d.unlike = _unlike(d, {c.source for c in clips if c.source}, synthetic)
     d.missing = [f'no split {s}: {why}; dia_preprocess --split_by sentence divides a corpus '
                  'that has none' for s,why in _NEEDED.items() if s not in splits]
