@@ -45,7 +45,7 @@ class Rules(Checked):
     "How a corpus becomes clips."
     profile:str='seed' # table of tags: `seed`, `paper`, `dia`, or a JSON file of your own
     splits:str=None # splits to read, with commas; default all
-    audio:bool=True # read the sound too; without it text alone, and no byte of sound is touched
+    audio:bool=True # text and sound; --no_audio reads text alone, and touches no byte of sound
     limit:int=None # read only the first rows
     split_by:str='auto' # what divides train, dev, test: speaker, sentence, none; auto: if need be
     seed:int=42 # of the synthetic corpus and of that division
@@ -377,8 +377,9 @@ def _stream(source, rules): # -> Source, or None where nothing is in parquet fil
     except Exception as e: raise _no_hub(source, e) from None # every library below has its own
     names = sorted(o for o in names if o.endswith('.parquet'))
     if not names: return None
+    block = 2**22 if rules.audio else 2**16 # bytes read ahead
     found = _parquet(parquet_files(names, card, rules.configuration), rules,
-                     lambda name: fs.open(at+name), commit=info.sha)
+                     lambda name: fs.open(at+name, block_size=block), commit=info.sha)
     def read(split):
         try: yield from found.read(split)
         except Exception as e:

@@ -13,6 +13,7 @@ import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
+from ..corpus import Rules
 from ..files import atomic_path, claim_output
 from ..settings import (Adapter, Data, Recipe, Run, Speaking, TrainConfig,
                                 read_settings)
@@ -35,50 +36,21 @@ def _write_json(path, what):
         p.write_text(json.dumps(what, indent=1, ensure_ascii=False), encoding='utf-8')
 
 # %% ../../nbs/tools/cli.ipynb #5804503a
-@command
+@command(rules=Rules)
 def dia_preprocess(
     source:str='deepvk/NonverbalTTS', # hub id, folder of parquet or audio with a table, `synthetic`
     out:str='processed_data', # folder to write
-    profile:str='seed', # table of tags: seed, paper, dia, or a JSON file of your own
-    splits:str=None, # comma-separated; all when not given
-    no_audio:bool=False, # read text alone; audio bytes are never touched
-    limit:int=None, # read only the first rows
-    size:str='demo', # of the synthetic corpus: tiny (44 rows), demo (1,900) or a number
-    split_by:str='auto', # what divides train, dev, test: speaker, sentence, none; auto: if need be
-    seed:int=42, # of the synthetic corpus and of that division
-    speaker:str='[S1]', # who speaks: [S1], [S2], or `gender` for women as [S2]
-    collapse_repeats:bool=False, # write one tag for several equal ones in a row
-    unknown:str='drop', # symbols and cues such as [whispers] outside the table: drop, keep, reject
-    annotators:bool=False, # where the text is missing, take what two annotators agree on
-    min_dnsmos:float=None, # reject rows of lower quality, 1 to 5
-    min_seconds:float=.2, # reject shorter sound
-    max_seconds:float=None, # reject longer sound; default what Dia can hold, 35.4
-    configuration:str=None, # of the corpus, where it has several
-    text_column:str=None, # names of columns, where they are not recognised
-    audio_column:str=None,
-    speaker_column:str=None,
-    emotion_column:str=None,
-    streaming:bool=False, # read from the hub without storing its files
-    overwrite:bool=False, # start over in a folder that is not empty
-    resume:bool=False, # go on in a folder that is not empty
+    overwrite:bool=False, # replace what an earlier run made
+    resume:bool=False, # go on with what an earlier run began
+    **rules # fields of `Rules`
 ):
     "Read a corpus, check every row, write scripts and audio."
-    from dia_nvtts.corpus import MAX_SECONDS, preprocess
-    names = dict(text=text_column, audio=audio_column, speaker_id=speaker_column,
-                 emotion=emotion_column)
-    r = preprocess(source, out, profile, splits, not no_audio, limit, overwrite, resume,
-                   split_by=split_by, seed=seed, size=int(size) if size.isdigit() else size,
-                   columns={k:v for k,v in names.items() if v} or None, speaker=speaker,
-                   unknown=unknown, collapse_repeats=collapse_repeats, min_dnsmos=min_dnsmos,
-                   annotators=annotators, min_seconds=min_seconds, config=configuration,
-                   max_seconds=max_seconds or MAX_SECONDS, streaming=streaming)
+    from dia_nvtts.corpus import preprocess
+    r = preprocess(source, out, overwrite, resume, **rules)
     print(r)
     print('columns: ' + ', '.join(f'{k} from {v!r}' for k,v in r.columns.items())
           + '; if that is wrong, name them with --text_column and the like')
     print(f'written: {out}/processed_dataset.json, {out}/rejects.jsonl')
-    if not r.kept:
-        why = ', '.join(f'{k} {v:,}' for k,v in r.rejected.items())
-        raise ValueError(f'none of {r.rows:,} rows was kept ({why}): {out}/rejects.jsonl says why')
 
 # %% ../../nbs/tools/cli.ipynb #04c30940
 @command
