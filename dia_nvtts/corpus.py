@@ -172,7 +172,7 @@ def _by_card(names, card, config): # -> {split: names}, as the card divides them
 
 # %% ../nbs/02_corpus.ipynb #f2dab971
 def parquet_files(
-    names:list, # of the parquet files of a corpus, relative to its folder, as 'data/train-0.parquet'
+    names:list, # of the parquet files of a corpus in its folder: 'data/train-0.parquet'
     card:str='', # its README.md
     config:str|None=None, # the configuration, when there are several; the default one otherwise
 ) -> dict: # split -> names
@@ -201,8 +201,9 @@ def _is_inside(path, folder): # is this a plain file of the corpus?
     return Path(os.path.realpath(path)).is_relative_to(os.path.realpath(whole))
 
 def _files(folder, pattern): # -> sorted names, nothing hidden
-    names = [p.relative_to(folder).as_posix() for p in folder.glob(pattern) if _is_inside(p, folder)]
-    return sorted(o for o in names if not re.search(r'(^|/)\.', o))
+    found = [p for p in folder.glob(pattern) if _is_inside(p, folder)]
+    names = sorted(p.relative_to(folder).as_posix() for p in found)
+    return [o for o in names if not re.search(r'(^|/)\.', o)]
 
 # %% ../nbs/02_corpus.ipynb #4eaa9307
 def _first_line(e): return (str(e).strip().splitlines() or [type(e).__name__])[0][:200]
@@ -254,7 +255,7 @@ def _local_parquet(folder, names, rules):
     return _parquet(files, rules, lambda o: folder/o, named=named, folder=folder, size=size)
 
 # %% ../nbs/02_corpus.ipynb #qt01
-def _cells(lines, i, delimiter, n): # n: fields of the header -> cells from line i on, lines; or None
+def _cells(lines, i, delimiter, n): # n: fields of the header -> cells or None, lines they take
     plain = lines[i].rstrip('\r\n').split(delimiter)
     if '"' not in lines[i]: return plain, 1
     rest = map(lines.__getitem__, range(i, len(lines)))
@@ -282,7 +283,8 @@ def _header(lines, folder): # -> delimiter, names of columns, and is there none?
     delimiter = next((d for d in '\t|' if d in head), max(',;', key=head.count))
     names = [o.strip() for o in next(csv.reader([head], delimiter=delimiter), [])]
     bare = bool(names) and not _NAMES & {*map(str.lower, names)} and _find_sound(folder, names[0])
-    return delimiter, ['file_name', *map(str, range(2, len(names))), 'text'] if bare else names, bare
+    if bare: names = ['file_name', *map(str, range(2, len(names))), 'text']
+    return delimiter, names, bare
 
 # %% ../nbs/02_corpus.ipynb #185869d4
 def _csv_rows(table): # -> names of columns; rows, where 'bad' says why one cannot be read
@@ -718,7 +720,8 @@ def _finish(source, out, rules, settings):
     report = _count(clips, lost, notes, columns=source.columns, divided=said,
                     shared=_say_shared(clips), commit=source.commit)
     to_json = partial(json.dumps, ensure_ascii=False)
-    files = {'processed_dataset.json': '[\n' + ',\n'.join(to_json(asdict(c)) for c in clips) + '\n]\n',
+    kept = ',\n'.join(to_json(asdict(c)) for c in clips)
+    files = {'processed_dataset.json': f'[\n{kept}\n]\n',
              'rejects.jsonl': ''.join(to_json(o) + '\n' for o in lost),
              'report.json': to_json(dict(settings=settings, report=asdict(report)), indent=1)}
     for name,text in files.items():

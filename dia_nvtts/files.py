@@ -174,6 +174,8 @@ def _locked(folder):
     except Timeout:
         raise BlockingIOError(f'{folder} is being written by another process: '
                               'wait for its end, or write elsewhere') from None
+    if (folder/MARK).is_file(): # what a process that was killed had half written
+        for left in folder.glob('.*.tmp[0-9]*'): _remove(left)
     try: yield
     finally:
         (folder/'.lock').unlink(missing_ok=True)
