@@ -222,15 +222,18 @@ def _open_weights(path:Path, allow_pickle:bool) -> tuple[dict,Callable]:
         with safe_open(where[name], 'pt') as f: return f.get_slice(name)[rows]
     return shapes,read
 
-# %% ../nbs/tools/checkpoint.ipynb #3d30a1fc
+# %% ../nbs/tools/checkpoint.ipynb #c0dec1b1
+_DTYPES = torch.float64, torch.float32, torch.float16, torch.bfloat16
+
 def _as_parameter(name, w, shape, dtype, device) -> nn.Parameter:
+    if w.dtype not in _DTYPES: raise ValueError(f'{name} is of {w.dtype}: expected bf16 or fp32')
     kind = dtype or (torch.float32 if w.dtype == torch.float16 else w.dtype)
     if 'norm' in name: kind = torch.float32
     new = torch.empty(shape, dtype=kind, device=device or 'cpu').copy_(w)
-    if w.is_floating_point() and new.isfinite().all(): return nn.Parameter(new)
-    raise ValueError(f'{name}, read from {w.dtype} as {kind}, holds numbers that are not finite '
-                     'or no floating point: these weights cannot be used')
+    if all(end.isfinite() for end in new.aminmax()): return nn.Parameter(new) # NaN is either end
+    raise ValueError(f'{name} holds NaN or infinity as {kind}: these weights cannot be used')
 
+# %% ../nbs/tools/checkpoint.ipynb #3d30a1fc
 def load_dia(
     source:str|Path, # hub id, folder, weights file, `tiny` that ships, `random:full`, `random:tiny`
     dtype:torch.dtype|None=None, # of all but the norms; default that of the file, fp32 for fp16
