@@ -7,33 +7,20 @@ __all__ = ['Torchaudio', 'watch_torchaudio', 'guard_torchaudio']
 
 # %% ../nbs/tools/guard.ipynb #ef3e8808
 import importlib, sys
-from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from importlib.abc import Loader, MetaPathFinder
 from importlib.util import find_spec
 from types import ModuleType
 
 # %% ../nbs/tools/guard.ipynb #0a83d30d
-class _StandIn(ModuleType):
-    def __init__(self, reason:str):
-        super().__init__('torchaudio')
-        self._reason = reason
-
-    def __getattr__(self, name:str):
+def _stand_in(reason:str) -> ModuleType:
+    module = ModuleType('torchaudio')
+    def missing(name):
         if name.startswith('__'): raise AttributeError(name)
-        raise RuntimeError(f'torchaudio.{name} is not available here ({self._reason}): '
+        raise RuntimeError(f'torchaudio.{name} is not available here ({reason}): '
                            'install a torchaudio built for this torch')
-
-# %% ../nbs/tools/guard.ipynb #98d26964
-@contextmanager
-def _lent(stand_in:ModuleType):
-    missing = object()
-    before = sys.modules.get('torchaudio', missing)
-    sys.modules['torchaudio'] = stand_in
-    try: yield
-    finally:
-        if before is missing: sys.modules.pop('torchaudio', None)
-        else: sys.modules['torchaudio'] = before
+    module.__getattr__ = missing # https://peps.python.org/pep-0562
+    return module
 
 # %% ../nbs/tools/guard.ipynb #ecf9f867
 @dataclass(frozen=True)
@@ -61,19 +48,16 @@ def _forget_torchaudio():
     if hasattr(asked, 'cache_clear'): asked.cache_clear()
 
 # %% ../nbs/tools/guard.ipynb #bd7a9bbc
-class _Asking(Loader):
-    "Loads a module once it is known whether torchaudio is there; where not, lends the stand-in."
-    def __init__(self, loader:Loader, guard, borrows:bool):
-        self.loader,self.guard,self.borrows = loader,guard,borrows
-
+class _Lending(Loader):
+    "Loads a module while torchaudio is the stand-in."
+    def __init__(self, loader:Loader, reason:str): self.loader,self.reason = loader,reason
     def create_module(self, spec): return self.loader.create_module(spec)
 
     def exec_module(self, module:ModuleType):
         module.__loader__ = module.__spec__.loader = self.loader # from here on an ordinary module
-        found = self.guard.decide()
-        lends = self.borrows and found.state != 'loads'
-        with _lent(_StandIn(found.reason)) if lends else nullcontext():
-            self.loader.exec_module(module)
+        before,sys.modules['torchaudio'] = sys.modules['torchaudio'],_stand_in(self.reason)
+        try: self.loader.exec_module(module)
+        finally: sys.modules['torchaudio'] = before
 
 # %% ../nbs/tools/guard.ipynb #f445300e
 class _Loaded(Loader):
@@ -81,11 +65,10 @@ class _Loaded(Loader):
     def __init__(self, module:ModuleType): self.module,self.loader = module,module.__spec__.loader
     def create_module(self, spec): return self.module
     def exec_module(self, module:ModuleType): module.__spec__.loader = self.loader
-    def __getattr__(self, name:str): return getattr(self.loader, name)
 
 class _Blind:
     "A finder that finds nothing, once: what it stands for is put back at the first question."
-    def __init__(self, place:int): self.place,self.finder = place,sys.meta_path[place]
+    def __init__(self, finder): self.finder = finder
     def __getattr__(self, name:str): return getattr(self.finder, name)
 
     def find_spec(self, name, path=None, target=None):
@@ -94,10 +77,9 @@ class _Blind:
 
 # %% ../nbs/tools/guard.ipynb #ef3e11e4
 class _Guard(MetaPathFinder):
-    borrowers,askers = ('dac','audiotools'),('transformers','peft')
-    found,deciding = None,False
+    found,deciding = None,False # a `Torchaudio`
 
-    def decide(self) -> Torchaudio:
+    def decide(self):
         "What torchaudio is like here; where it cannot load, make it absent."
         if self.found: return self.found
         self.deciding = True
@@ -108,24 +90,23 @@ class _Guard(MetaPathFinder):
         return self.found
 
     def find_spec(self, name, path=None, target=None):
-        if name == 'torchaudio': return self.find_torchaudio()
-        borrows = name.partition('.')[0] in self.borrowers
-        if not borrows and (self.found or name not in self.askers): return
-        others = [o for o in sys.meta_path if o is not self and hasattr(o, 'find_spec')]
-        specs = (o.find_spec(name, path, target) for o in others)
+        borrows = name.partition('.')[0] in ('dac','audiotools')
+        if self.deciding or not (borrows or name in ('torchaudio','transformers','peft')): return
+        after,found = sys.meta_path.index(self)+1,self.decide()
+        if name == 'torchaudio': return self.found_torchaudio(after)
+        if found.state == 'loads' or not borrows: return
+        specs = (o.find_spec(name, path, target) for o in sys.meta_path[after:])
         spec = next((o for o in specs if o), None)
-        if spec and hasattr(spec.loader, 'exec_module'):
-            spec.loader = _Asking(spec.loader, self, borrows)
+        if spec and spec.loader: spec.loader = _Lending(spec.loader, found.reason)
         return spec
 
-    def find_torchaudio(self):
-        if self.found or self.deciding: return
-        after = sys.meta_path.index(self)+1
-        if self.decide().state == 'loads':
-            spec = sys.modules['torchaudio'].__spec__
-            spec.loader = _Loaded(sys.modules['torchaudio'])
-            return spec
-        for place in range(after, len(sys.meta_path)): sys.meta_path[place] = _Blind(place)
+    def found_torchaudio(self, after): # nothing, and nothing either for the finders behind
+        if self.found.state != 'loads':
+            sys.meta_path[after:] = map(_Blind, sys.meta_path[after:])
+            return
+        spec = sys.modules['torchaudio'].__spec__
+        spec.loader = _Loaded(sys.modules['torchaudio'])
+        return spec
 
 # %% ../nbs/tools/guard.ipynb #1466a9ab
 def watch_torchaudio():

@@ -167,7 +167,7 @@ def _step_flops(config, clips, r=16): # clips: (text bytes, audio rows) of each
         if not isinstance(m, DenseGeneral): continue
         adapter = 0 if 'logits' in name else 6*r*(m.in_features+m.out_features)
         cost = 2*passes*m.weight.numel() + adapter
-        if name.startswith('encoder') or re.search(r'cross_attention\.[kv]_proj', name): text += cost
+        if re.search(r'^encoder|cross_attention\.[kv]_proj', name): text += cost
         else: rows += cost
     encoder = e.num_attention_heads*e.head_dim*e.num_hidden_layers
     own = d.num_attention_heads*d.head_dim*d.num_hidden_layers
