@@ -274,8 +274,9 @@ def _check_texts(texts, config):
         if not 0 < min(t) <= max(t) < V:
             raise ValueError(f'script {i} has bytes {min(t)} to {max(t)}: expected 1 to {V-1}')
 
-def _read_prompts(prompts, B, config): # -> B tensors (T,C), of no frames where there is no prompt
-    C,eos,out = config.codebooks,config.eos_token_id,[]
+def _read_prompts(prompts, texts, config): # -> B tensors (T,C), of no frames where there is no prompt
+    _check_texts(texts, config)
+    C,eos,B,out = config.codebooks,config.eos_token_id,len(texts),[]
     if prompts is None: prompts = [None]*B
     if len(prompts) != B:
         raise ValueError(f'got {len(prompts)} prompts for {B} scripts: expected one or None each')
@@ -315,12 +316,10 @@ def generate_codes(
     compile:bool=False, # compile the step, as a CUDA graph on a GPU; the first rows take a minute
 ) -> list[Tensor]: # B tensors `(T,C)` of new frames, without the prompt
     "Speak `texts`, each until the model ends it or `max_rows` are full."
-    dia,B = unwrap(model),len(texts)
-    config,device = dia.config,dia.device
+    config,device = (dia := unwrap(model)).config,dia.device
     Speaking(guidance, temperature, top_p, 1 if top_k is None else top_k, max_rows) # complains
-    _check_texts(texts, config)
-    prompts,seeds = _read_prompts(prompts, B, config),_read_seeds(seed, B)
-    if not B: return []
+    prompts,seeds = _read_prompts(prompts, texts, config),_read_seeds(seed, len(texts))
+    if not seeds: return []
     most = config.decoder.max_position_embeddings
     delay = torch.tensor(config.delay_pattern, device=device)
     prompted = torch.tensor([len(p) for p in prompts], device=device)
@@ -329,11 +328,11 @@ def generate_codes(
     tokens,known = (o.to(device) for o in _known_rows(prompts, config, end+1))
     u = _uniform(seeds, most, config.codebooks).to(device)
     if not temperature: temperature,top_p,u = 1.,1.,0*u      # the first token is the most likely
-    was_training,bad = dia.training,torch.zeros((), dtype=torch.bool, device=device)
+    was_training,bad = dia.training,torch.tensor(False, device=device)
     dia.eval()
     try:
         kind = _CompiledRowDecoder if compile else RowDecoder
-        if end: decoder = kind(dia, texts, guidance != 0, end)
+        decoder = kind(dia, texts, guidance != 0, max(end, 1))
         if end and start: decoder.prefill(tokens[:,:start])
         for t in range(start+1, end+1):
             cond,uncond = decoder.step(tokens[:,t-1])
@@ -343,8 +342,7 @@ def generate_codes(
             row,frames = _end_frames(draw(*likely, u[:,t]), t-1-delay, frames, prompted, config)
             tokens[:,t] = tokens[:,t].where(known[:,t], row)
             if device.type != 'cpu' and t%16 and t < end: continue # to look makes a GPU wait
-            if bad: raise ValueError('the model predicts NaN or infinity: its weights, or those '
-                                     'of an adapter, are damaged')
+            if bad: raise ValueError('the model predicts NaN or infinity: its weights are damaged')
             if t >= _last_row(frames, prompted, config.max_delay): break
     finally: dia.train(was_training)
     codes = revert_delay(tokens[:,1:].cpu(), config.delay_pattern) if end else tokens[:,:0].cpu()

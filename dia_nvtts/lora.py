@@ -17,7 +17,7 @@ from .checkpoint import fetch
 from .files import atomic_path, load_weights, read_json
 from .layers import DenseGeneral
 from .model import Dia, DiaConfig
-from .settings import match_names
+from .settings import Adapter, match_names
 
 # %% ../nbs/09_lora.ipynb #9b137485
 # bitsandbytes, which PEFT imports, reports that it lacks a kernel for CPUs that nobody asked for
@@ -203,7 +203,8 @@ TARGETS = {'all': rf'.*\.({_ATTENTION}|wi_fused|wo)', 'attention': rf'.*\.({_ATT
 
 def _matched(given, names): # those that a pattern matches, or that end in one of several names
     if isinstance(given, str): return match_names(given, names)
-    return [o for o in names if f'.{o}'.endswith(tuple(f'.{end}' for end in given or ()))]
+    ends = tuple(f'.{o}' for o in given or ())
+    return [o for o in names if f'.{o}'.endswith(ends)]
 
 # %% ../nbs/09_lora.ipynb #236aef5a
 def _saved_modules(model, names):
@@ -211,7 +212,8 @@ def _saved_modules(model, names):
     tables = [f'decoder.embeddings.{c}' for c in range(model.config.codebooks)]
     groups = {'embeddings': ['encoder.embedding', *tables], 'head': ['decoder.logits_dense']}
     names = [o for name in names for o in groups.get(name, [name])]
-    unknown = [o for o in names if not _matched([o], [n for n,_ in model.named_modules()])]
+    known = [name for name,_ in model.named_modules()]
+    unknown = [o for o in names if not _matched([o], known)]
     if not unknown: return names or None
     raise ValueError(f'modules_to_save names {unknown[0]!r}: '
                      'expected embeddings, head or the full name of a module')
@@ -230,8 +232,7 @@ def add_lora(
     **kw, # more for `peft.LoraConfig`: `rank_pattern`, `alpha_pattern`, `init_lora_weights`
 ) -> PeftModel:
     "Freeze `model` and put adapters beside the kernels that `targets` names."
-    if r < 1: raise ValueError(f'r is {r}: expected a rank of at least 1')
-    if not 0 <= dropout < 1: raise ValueError(f'dropout is {dropout}: expected 0 to less than 1')
+    Adapter(r, alpha, dropout) # complains
     targets = TARGETS.get(targets, targets) if isinstance(targets, str) else list(targets)
     config = LoraConfig(r=r, lora_alpha=alpha, lora_dropout=dropout, target_modules=targets,
                         modules_to_save=_saved_modules(unwrap(model), modules_to_save),
@@ -398,8 +399,10 @@ def spell_out(
             'exclude_modules': None, 'layers_to_transform': None, 'layers_pattern': None}
 
 # %% ../nbs/09_lora.ipynb #lora0006
-_PASSED = ('r','lora_alpha','lora_dropout','use_rslora','use_dora','target_modules','rank_pattern',
-           'alpha_pattern')
+_PASSED = ('r','lora_alpha','lora_dropout','use_rslora','use_dora','target_modules',
+           'rank_pattern','alpha_pattern')
+
+def _shapes(weights): return {k: tuple(v.shape) for k,v in weights.items()}
 
 def _fitting(dia, folder, config, weights) -> LoraConfig:
     "PEFT's configuration; `ValueError` where `weights` are not what it describes for this model."
@@ -413,7 +416,7 @@ def _fitting(dia, folder, config, weights) -> LoraConfig:
     if not config['target_modules']: raise ValueError(f'{folder}: its targets match no kernel')
     lora = LoraConfig(**{o:config[o] for o in _PASSED}, modules_to_save=saved, inference_mode=True)
     asked = get_peft_model_state_dict(PeftModel(plain, lora), save_embedding_layers=False)
-    asked,have = ({k:tuple(v.shape) for k,v in o.items()} for o in (asked,weights))
+    asked,have = _shapes(asked),_shapes(weights)
     for name in sorted(asked.keys() | have):
         ours,theirs = asked.get(name, 'nothing'),have.get(name, 'nothing')
         if ours != theirs: raise ValueError(
@@ -424,7 +427,7 @@ def _fitting(dia, folder, config, weights) -> LoraConfig:
 # %% ../nbs/09_lora.ipynb #350b9d82
 def load_adapter(
     model:Dia|PeftModel, # changed in place
-    folder:str|Path, # of an adapter; or an id on the hub, as `someone/dia-laughs` or with `@revision`
+    folder:str|Path, # of an adapter; or an id on the hub, such as `someone/dia-laughs@main`
     name:str='default', # what to call the adapter
     scale:float=1., # multiplies what the adapter adds; 0 is the base model
     cross_attention_rope:bool|None=None, # generation, when the folder does not name it
@@ -477,23 +480,16 @@ def put_adapters(
     return model
 
 # %% ../nbs/09_lora.ipynb #986add72
-PARTS = {'everything':'.*', 'encoder':r'encoder\..*', 'decoder':r'decoder\..*',
-         'embeddings':r'(encoder\.embedding|decoder\.embeddings)\..*',
-         'head':r'decoder\.logits_dense\..*'}
+PARTS = {'everything':'', 'encoder':'encoder.', 'decoder':'decoder.', 
+         'head':'decoder.logits_dense.', 'embeddings':('encoder.embedding.','decoder.embeddings.')}
 
 def select_trainable(
     model:Dia,
-    parts:str|Sequence[str]='everything', # of `PARTS`, or patterns of whole parameter names
+    part:str='everything', # of `PARTS`
 ) -> int: # number of parameters that train now
-    "Train `parts` and freeze all else; 'decoder' includes audio embeddings and head."
-    parts = [parts] if isinstance(parts, str) else list(parts)
-    patterns = [re.compile(PARTS.get(o, o)) for o in parts]
-    names = [n for n,_ in model.named_parameters()]
-    for part,pattern in zip(parts, patterns):
-        if not any(pattern.fullmatch(n) for n in names):
-            raise ValueError(f'{part!r} matches no parameter: expected {", ".join(PARTS)} '
-                             f'or a pattern for names such as {names[1]}')
-    for n,p in model.named_parameters(): p.requires_grad_(any(o.fullmatch(n) for o in patterns))
+    "Train one part and freeze all else; 'decoder' includes audio embeddings and head."
+    if part not in PARTS: raise ValueError(f'part is {part!r}: expected {", ".join(PARTS)}')
+    for n,p in model.named_parameters(): p.requires_grad_(n.startswith(PARTS[part]))
     return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 # %% ../nbs/09_lora.ipynb #a2a446f3
