@@ -274,7 +274,7 @@ def _check_texts(texts, config):
         if not 0 < min(t) <= max(t) < V:
             raise ValueError(f'script {i} has bytes {min(t)} to {max(t)}: expected 1 to {V-1}')
 
-def _read_prompts(prompts, texts, config): # -> B tensors (T,C), of no frames where there is no prompt
+def _read_prompts(prompts, texts, config): # -> B tensors (T,C), of no frames where there is none
     _check_texts(texts, config)
     C,eos,B,out = config.codebooks,config.eos_token_id,len(texts),[]
     if prompts is None: prompts = [None]*B

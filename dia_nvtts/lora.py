@@ -420,8 +420,8 @@ def _fitting(dia, folder, config, weights) -> LoraConfig:
     for name in sorted(asked.keys() | have):
         ours,theirs = asked.get(name, 'nothing'),have.get(name, 'nothing')
         if ours != theirs: raise ValueError(
-            f'{folder} has {theirs} for {name.removeprefix("base_model.model.")}, its configuration '
-            f'asks for {ours} on this model: fetch or save it again')
+            f'{folder} has {theirs} for {name.removeprefix("base_model.model.")}, its '
+            f'configuration asks for {ours} on this model: fetch or save it again')
     return lora
 
 # %% ../nbs/09_lora.ipynb #350b9d82
