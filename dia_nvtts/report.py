@@ -11,7 +11,6 @@ import base64, io, json, math, re, time
 from collections.abc import Callable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import soundfile as sf
@@ -20,7 +19,8 @@ from jinja2 import Environment, PackageLoader
 from matplotlib.figure import Figure
 from PIL import Image
 
-from .files import atomic_path
+from .files import atomic_path, read_json
+from .score import NEAR, Estimate, as_estimate, confusion, tag_scores
 from .sound import as_wave, plot_spectrogram
 from .tags import find_tags, tag_colour
 
@@ -32,38 +32,34 @@ def mark_tags(
     "The script, its nonverbal tags marked in their colours."
     parts,end = [],0
     for tag,a,b in find_tags(script, tags):
-        colour = tag_colour(tag)
-        parts += [script[end:a],
-                  Mark(tag, style=f'background:{colour}40;border-bottom:2px solid '
-                       f'{colour};color:inherit')]
+        style = 'background:{0}40;border-bottom:2px solid {0};color:inherit'
+        parts += [script[end:a], Mark(tag, style=style.format(tag_colour(tag)))]
         end = b
     return P(*parts, script[end:], cls='script')
 
 # %% ../nbs/tools/report.ipynb #bca1d697
 def png_bytes(
     fig, # matplotlib figure or axis
-    dpi:int=144,
-    colours:int=128, # size of the palette, 2 to 256
+    dpi:int=144, colours:int=128, # size of the palette, 2 to 256
 ) -> bytes:
     "A matplotlib figure as a PNG file."
     buf,out = io.BytesIO(),io.BytesIO()
-    getattr(fig, 'figure', fig).savefig(buf, format='png', dpi=dpi, bbox_inches='tight',
-                                        facecolor='white')
-    Image.open(buf).convert('RGB').quantize(colours, dither=Image.Dither.NONE).save(out, 'PNG',
-                                                                                    optimize=True)
+    getattr(fig, 'figure', fig).savefig(buf, dpi=dpi, bbox_inches='tight', facecolor='white')
+    picture = Image.open(buf).convert('RGB').quantize(colours, dither=Image.Dither.NONE)
+    picture.save(out, 'PNG', optimize=True)
     return out.getvalue()
 
 # %% ../nbs/tools/report.ipynb #re000001
+def _inside(kind, data): return f'data:{kind};base64,{base64.b64encode(data).decode()}'
+
 def image(
     fig, # matplotlib figure or axis
     alt:str, # what can be seen, in a sentence
-    caption:str='', # printed under the picture
 ) -> FT:
     "A matplotlib figure as PNG inside the HTML."
     if not alt.strip(): raise ValueError('got a picture without alt text: say in a sentence what '
                                          'can be seen')
-    src = 'data:image/png;base64,' + base64.b64encode(png_bytes(fig)).decode()
-    return FigureTag(Img(src=src, alt=alt), Figcaption(caption) if caption else None)
+    return FigureTag(Img(src=_inside('image/png', png_bytes(fig)), alt=alt))
 
 # %% ../nbs/tools/report.ipynb #060edc5e
 def player(
@@ -76,9 +72,8 @@ def player(
     title = P(label, cls='caption') if label else None
     if not len(wave): return Div(title, P('Nothing was generated.'))
     sf.write(buf, wave.clip(-1,1), sample_rate, format='FLAC', subtype='PCM_16')
-    src = 'data:audio/flac;base64,' + base64.b64encode(buf.getvalue()).decode()
-    return Div(title, Audio(src=src, controls=True, preload='metadata', aria_label=label
-                            or 'sound'))
+    return Div(title, Audio(src=_inside('audio/flac', buf.getvalue()), controls=True,
+                            preload='metadata', aria_label=label or 'sound'))
 
 # %% ../nbs/tools/report.ipynb #bed105a9
 def plot_losses(
@@ -88,24 +83,21 @@ def plot_losses(
     "Loss of each codebook over steps, training as lines and validation as dots."
     if ax is None: ax = Figure(figsize=(6,2.5), dpi=72).subplots()
     from matplotlib import colormaps
-    kinds = dict(train=[], valid=[])
-    for r in rows:
-        if r.get('loss') is not None: kinds.setdefault(r.get('kind', 'train'), []).append(r)
+    rows = [dict(r, kind=r.get('kind', 'train')) for r in rows if r.get('loss') is not None]
     C = max((len(r.get('per_codebook') or ()) for r in rows), default=0)
-    colours = colormaps['viridis'](np.linspace(0, .9, max(C,1)))
-    for kind,style in ('train',dict(lw=1)),('valid',dict(lw=0, marker='o', ms=4)):
-        for c in range(C):
-            have = [r for r in kinds[kind] if len(r.get('per_codebook') or ())>c]
-            ax.plot([r['step'] for r in have], [r['per_codebook'][c] for r in have],
-                    color=colours[c], **style,
-                    label=f'{c}' if kind=='train' or not kinds['train'] else None)
-        ax.plot([r['step'] for r in kinds[kind]], [r['loss'] for r in kinds[kind]], color='#d62728',
-                **{**style, 'lw':style['lw']*2},
-                label={'train':'all', 'valid':'all, held out'}[kind] if kinds[kind] else None)
+    kinds = {r['kind'] for r in rows}
+    for kind,style,name in (('train',dict(lw=1),'all'),
+                            ('valid',dict(lw=0, marker='o', ms=4),'all, held out')):
+        mine = [r for r in rows if r['kind'] == kind]
+        for c,colour in enumerate(colormaps['viridis'](np.linspace(0, .9, C))):
+            have = [r for r in mine if len(r.get('per_codebook') or ()) > c]
+            ax.plot([r['step'] for r in have], [r['per_codebook'][c] for r in have], color=colour,
+                    label=None if kind == 'valid' and 'train' in kinds else f'{c}', **style)
+        ax.plot([r['step'] for r in mine], [r['loss'] for r in mine], color='#d62728',
+                label=name if mine else None, **style|dict(lw=2*style['lw']))
     ax.set(xlabel='step', ylabel='loss (nats)')
-    if C or any(kinds.values()):
-        ax.legend(title='codebook', fontsize=7, title_fontsize=7, frameon=False, loc='upper left',
-                  bbox_to_anchor=(1,1.05))
+    if rows: ax.legend(title='codebook', fontsize=7, title_fontsize=7, frameon=False,
+                       loc='upper left', bbox_to_anchor=(1,1.05))
     return ax
 
 # %% ../nbs/tools/report.ipynb #3a9744ee
@@ -113,8 +105,7 @@ def live_losses(
     every:float=2., # seconds between two pictures, at least
 ) -> Callable|None: # of the rows so far, `now=True` draws at once; None outside a notebook
     "A picture of losses that is replaced in place."
-    try: from IPython import display, get_ipython
-    except ImportError: return None
+    from IPython import display, get_ipython
     if not hasattr(get_ipython(), 'kernel'): return None
     seen = dict(at=-math.inf, handle=None)
     def draw(rows, now=False):
@@ -126,15 +117,11 @@ def live_losses(
     return draw
 
 # %% ../nbs/tools/report.ipynb #ef284cff
-def _number(v): return f'{v:,.0f}' if abs(v)>=1000 and math.isfinite(v) else f'{v:.4g}'
-def _short(v): return f'{v:,.0f}' if abs(v)>=1000 else f'{v:.2f}'
-def _written(v, how): return dict(number=_number, short=_short)[how](v)
-def _columns(rows): return list(dict.fromkeys(k for row in rows for k in row))
-def _bare(tag): return tag.strip('()') if tag else 'nothing'
+def _figure(v, exact=True): # four digits, or two behind the point
+    if abs(v)>=1000 and math.isfinite(v): return f'{v:,.0f}'
+    return f'{v:.4g}' if exact else f'{v:.2f}'
 
-def _estimate_of(row, key): # from a row of `tag_scores`
-    low,high = row.get('intervals', {}).get(key, (None,None))
-    return SimpleNamespace(value=row.get(key), low=low, high=high)
+def _columns(rows): return list(dict.fromkeys(k for row in rows for k in row))
 
 def _by_tag(voices): # voice -> tag -> row, turned: (tag, {voice: row}), sums last
     tags = sorted({t for found in voices.values() for t in found}-{'(micro)','(macro)'})
@@ -147,9 +134,8 @@ def _by_tag(voices): # voice -> tag -> row, turned: (tag, {voice: row}), sums la
 def _templates():
     pages = Environment(loader=PackageLoader('dia_nvtts', 'assets/pages'), autoescape=True,
                         trim_blocks=True, lstrip_blocks=True)
-    pages.filters.update(number=_number, written=_written, repr=repr, colour=tag_colour,
-                         columns=_columns,
-                         bare=_bare, merged=lambda a,b: a|b, by_tag=_by_tag, estimate=_estimate_of)
+    pages.filters.update(figure=_figure, repr=repr, colour=tag_colour,
+                         columns=_columns, by_tag=_by_tag, estimate=as_estimate)
     return pages
 
 # %% ../nbs/tools/report.ipynb #re000012
@@ -166,20 +152,16 @@ def write_page(
 # %% ../nbs/tools/report.ipynb #d4dd5306
 def compare_sounds(
     sounds:dict, # label -> `(wave (W,), sample rate)`, and perhaps spans for `plot_spectrogram`
-    top:float=8000., # highest frequency shown, Hz
 ) -> FT:
     "A column for each sound: its spectrogram and a player, all on one time scale."
-    longest = max((len(o[0])/o[1] for o in sounds.values()), default=0)
-    cells = []
+    longest,columns = max((len(o[0])/o[1] for o in sounds.values()), default=0) or 1,[]
     for label,(wave,sample_rate,*spans) in sounds.items():
-        ax,seconds = Figure(figsize=(4,1.8)).subplots(),len(wave)/sample_rate
-        spans = spans[0] if spans else ()
-        plot_spectrogram(wave, sample_rate, ax, spans=spans, top=top).set(xlim=(0, longest or 1))
-        said = ', '.join(f'{t} from {a:.1f} to {b:.1f} s' for t,a,b in spans)
-        cells.append([player(wave, sample_rate, f'{label}, {seconds:.1f} s'),
-                      image(ax, f'Spectrogram of {label}, {seconds:.1f} s'
-                            + (f'; {said}' if said else ''))])
-    return Div(*(Div(*o) for o in cells), cls='row')
+        ax,name = Figure(figsize=(4,1.8)).subplots(),f'{label}, {len(wave)/sample_rate:.1f} s'
+        plot_spectrogram(wave, sample_rate, ax, *spans).set(xlim=(0, longest))
+        said = ', '.join(f'{t} from {a:.1f} to {b:.1f} s' for t,a,b in (spans or [()])[0])
+        alt = f'Spectrogram of {name}' + (f'; {said}' if said else '')
+        columns.append(Div(player(wave, sample_rate, name), image(ax, alt)))
+    return Div(*columns, cls='row')
 
 # %% ../nbs/tools/report.ipynb #5f5d6af4
 def write_sounds(
@@ -188,12 +170,11 @@ def write_sounds(
     scripts:Sequence[str],
 ) -> Path: # the folder, with `0.wav`, `0.txt`, `0.png`, `1.wav`, ...
     "Write sounds, their scripts and spectrograms, all or nothing."
-    if len(sounds) != len(scripts): raise ValueError(f'got {len(sounds)} sounds and {len(scripts)} '
-                                                     f'scripts')
+    if len(sounds) != len(scripts):
+        raise ValueError(f'got {len(sounds)} sounds and {len(scripts)} scripts')
     with atomic_path(folder, folder=True) as tmp:
         for i,((wave,sample_rate),script) in enumerate(zip(sounds, scripts)):
-            wave = as_wave(wave)
-            sf.write(tmp/f'{i}.wav', wave.clip(-1,1), sample_rate, subtype='PCM_16')
+            sf.write(tmp/f'{i}.wav', as_wave(wave).clip(-1,1), sample_rate, subtype='PCM_16')
             (tmp/f'{i}.txt').write_text(script, encoding='utf-8')
             ax = plot_spectrogram(wave, sample_rate)
             ax.set_title(script, fontsize=8, parse_math=False)
@@ -205,104 +186,96 @@ def read_metrics(
     path:str|Path, # a metrics.jsonl, or the run folder that holds it
 ) -> list[dict]:
     "The lines of a `metrics.jsonl`; a last line that was cut off is left out."
-    path = Path(path)
+    path,rows = Path(path),[]
     if path.is_dir(): path = path/'metrics.jsonl'
-    if not path.is_file(): raise FileNotFoundError(f'{path} does not exist: expected the folder of '
-                                                   f'a training run')
+    if not path.is_file():
+        raise FileNotFoundError(f'{path} does not exist: expected the folder of a training run')
     lines = path.read_text(encoding='utf-8').splitlines()
-    rows = []
-    for i,line in enumerate(lines):
-        try: row = json.loads(line)
-        except json.JSONDecodeError as e:
-            if i == len(lines)-1: break
-            raise ValueError(f'{path}, line {i+1}: not JSON: {e}') from None
-        if not isinstance(row, dict) or 'step' not in row:
-            raise ValueError(f'{path}, line {i+1}: expected an object with a step')
-        rows.append(row)
+    for i,line in enumerate(lines, 1):
+        try: rows.append(json.loads(line))
+        except ValueError as e:
+            if i < len(lines): raise ValueError(f'{path}, line {i}: not JSON: {e}') from None
+            break
+        if not isinstance(rows[-1], dict) or 'step' not in rows[-1]:
+            raise ValueError(f'{path}, line {i}: expected an object with a step')
     return rows
 
 # %% ../nbs/tools/report.ipynb #re000002
-def _find_samples(folder): # {name: {label: (wave, sample rate)}}, {name: script}
-    sounds,scripts = {},{}
-    for p in sorted(folder.rglob('*')):
-        if p.suffix.lower() not in ('.wav','.flac'): continue
-        name,label = p.stem,str(p.parent.relative_to(folder)) if p.parent != folder else p.stem
-        sounds.setdefault(name, {})[label] = sf.read(p, dtype='float32')
+def _in_order(labels): # step-200 before step-1000; the first and the last two
+    def by_number(label): return [int(x) if x.isdigit() else x for x in re.split(r'(\d+)', label)]
+    first,*others = sorted(labels, key=by_number)
+    return [first,*others[-2:]]
+
+def _samples(folder): # of a run -> (script, its sounds side by side)
+    sounds,scripts = {},{} # name -> label -> sound; name -> script
+    for p in sorted(folder.glob('*/*.wav')):
+        sounds.setdefault(p.stem, {})[p.parent.name] = sf.read(p, dtype='float32')
         text = p.with_suffix('.txt')
-        if text.is_file(): scripts[name] = text.read_text(encoding='utf-8').strip()
-    return sounds,scripts
-
-_FIRST = ('before','base') # columns that stand on the left
-
-# before, then by number: step-200 before step-1000; the first, and the last ones
-def _in_order(labels, most=3):
-    def numbers_as_numbers(label):
-        return [(int(x) if x.isdigit() else 0, x) for x in re.split(r'(\d+)', label)]
-    labels = sorted(labels, key=lambda o: (o not in _FIRST, numbers_as_numbers(o)))
-    return labels if len(labels) <= most else labels[:1]+labels[1-most:]
+        if text.is_file(): scripts[p.stem] = text.read_text(encoding='utf-8').strip()
+    marked = {name:mark_tags(scripts.get(name, name)) for name in sounds}
+    def beside(found): return compare_sounds({label:found[label] for label in _in_order(found)})
+    return [(marked[name], beside(found)) for name,found in sounds.items()]
 
 # %% ../nbs/tools/report.ipynb #e5fb27ff
-def _panels(rows, keys): # one small picture for each key that the rows have
-    pictures = []
-    for k,name in keys.items():
-        have = [r for r in rows if r.get(k) is not None]
-        if not have: continue
-        ax = Figure(figsize=(3,1.6)).subplots()
-        ax.plot([r['step'] for r in have], [r[k] for r in have], lw=1)
-        ax.set(xlabel='step', ylim=(0,None))
-        ax.set_title(name, fontsize=10)
-        pictures.append(image(ax,
-                              f'{name} over steps; {have[-1][k]:.3g} at step {have[-1]["step"]}'))
-    return pictures
+_PANELS = dict(lr='learning rate', grad_norm='gradient norm', rows_per_s='audio rows per second',
+               padding='share of padding')
+
+def _panel(rows, key): # a small picture, where the rows have the key
+    have = [r for r in rows if r.get(key) is not None]
+    if not have: return None
+    ax,last = Figure(figsize=(3,1.6)).subplots(),have[-1]
+    ax.plot([r['step'] for r in have], [r[key] for r in have], lw=1)
+    ax.set(xlabel='step', ylim=(0,None))
+    ax.set_title(_PANELS[key], fontsize=10)
+    return image(ax, f'{_PANELS[key]} over steps; {last[key]:.3g} at step {last["step"]}')
 
 # %% ../nbs/tools/report.ipynb #re000003
 def loss_curves(
-    rows:Sequence[dict], # at least one line of a metrics.jsonl
-) -> list[FT|str]: # a sentence and a picture
+    rows:Sequence[dict], # lines of a metrics.jsonl
+) -> list[FT|str]: # a sentence and a picture; nothing where no step has a loss
     "The loss of each codebook over steps, for a report."
-    last = [r for r in rows if r.get('kind','train') == 'train'] or rows
-    at = f'{last[-1]["loss"]:.2f} in all at step {last[-1]["step"]}'
-    alt = f'Loss over steps for each codebook; {at}.'
+    have = [r for r in rows if r.get('loss') is not None]
+    if not have: return []
+    last = ([r for r in have if r.get('kind','train') == 'train'] or have)[-1]
+    alt = (f'Loss over steps for each codebook; {last["loss"]:.2f} in all at step '
+           f'{last["step"]}.')
     return ['Cross entropy in nats of the next token, for each codebook and for all together. Dots '
             'are held-out clips.',
             image(plot_losses(rows, Figure(figsize=(4.6,2.8)).subplots()), alt)]
 
 # %% ../nbs/tools/report.ipynb #re000004
 def _spelt(v): # a validation as a row of a table
-    rest = {'best so far' if k=='best' else k.replace('_',' '):x for k,x in v.items()
+    rest = {k.replace('_',' ').replace('best','best so far'):x for k,x in v.items()
             if k not in ('kind','step','loss') and not isinstance(x, (list,dict))}
-    return {'step':v['step'], 'loss':v['loss'], **rest,
-            **{f'c{i}':x for i,x in enumerate(v.get('per_codebook') or ())}}
+    books = {f'c{i}':x for i,x in enumerate(v.get('per_codebook') or ())}
+    return dict(step=v['step'], loss=v['loss'], **rest, **books)
 
-def _some_of(valid, most=12): # evenly taken, and the best
-    shown = valid if len(valid) <= most else [valid[round(i*(len(valid)-1)/(most-1))]
-                                              for i in range(most)]
+def _some_of(valid, most=12): # evenly taken, and the best -> rows, step of the best
+    n = len(valid)
+    shown = valid if n <= most else [valid[round(i*(n-1)/(most-1))] for i in range(most)]
     best = [v for v in valid if v.get('best')][-1:]
-    rows = sorted({v['step']:v for v in [*shown,*best]}.values(), key=lambda v: v['step'])
-    return [_spelt(v) for v in rows],best[0]['step'] if best else None
+    rows = {v['step']:_spelt(v) for v in [*shown,*best]}
+    return [rows[step] for step in sorted(rows)],best[0]['step'] if best else None
 
 # %% ../nbs/tools/report.ipynb #re000010
 def _odd_steps(rows): # those that were skipped or stood out
-    return [dict(step=r['step'], loss=r.get('loss'), what='skipped, not finite' if r.get('skipped')
-                 else 'a jump',
-                 clips=', '.join((r.get('clips') or [])[:6])) for r in rows if r.get('skipped')
-            or r.get('spike')]
+    return [dict(step=r['step'], loss=r.get('loss'),
+                 what='skipped, not finite' if r.get('skipped') else 'a jump',
+                 clips=', '.join((r.get('clips') or [])[:6]))
+            for r in rows if r.get('skipped') or r.get('spike')]
+
+def _left_out(rows): # clips that are not trained on, by reason
+    return [{'reason':r.get('reason'), 'clips':r.get('clips'),
+             'such as':', '.join(map(str, r.get('such_as') or ()))}
+            for r in rows if r.get('kind') == 'left_out']
 
 def _settings(run): # -> rows, what it was made with
     if not (run/'config.json').is_file(): return [],[]
-    config = json.loads((run/'config.json').read_text(encoding='utf-8'))
+    config = read_json(run/'config.json')
+    made = [f'{k} {v}' for k,v in (config.pop('versions', None) or {}).items()]
+    if 'seed' in config: made.insert(0, f'seed {config["seed"]}')
     said = lambda v: (v or '–') if isinstance(v, str) else json.dumps(v)
-    made = [f'seed {config["seed"]}']*('seed' in config) + [f'{k} {v}' for k,
-                                                            v in (config.get('versions')
-                                                                  or {}).items()]
-    return [{'setting':k, 'value':said(v)} for k,v in config.items() if k!='versions'],made
-
-# %% ../nbs/tools/report.ipynb #re000014
-def _samples(folder): # of a run -> (script, its sounds side by side)
-    sounds,scripts = _find_samples(folder) if folder.is_dir() else ({},{})
-    def beside(found): return compare_sounds({label:found[label] for label in _in_order(found)})
-    return [(mark_tags(scripts[name]) if name in scripts else P(name, cls='script'), beside(found))
-            for name,found in sounds.items()]
+    return [{'setting':k, 'value':said(v)} for k,v in config.items()],made
 
 # %% ../nbs/tools/report.ipynb #re000005
 def training_report(
@@ -313,33 +286,24 @@ def training_report(
     run,rows = Path(run),read_metrics(run)
     train = [r for r in rows if r.get('kind','train') == 'train']
     valid = [r for r in rows if r.get('kind') == 'valid']
-    shown,best = _some_of(valid)
-    panels = dict(lr='learning rate', grad_norm='gradient norm', rows_per_s='audio rows per second',
-                  padding='share of padding')
-    samples = _samples(run/'samples')
-    settings,made = _settings(run)
+    (shown,best),(settings,made) = _some_of(valid),_settings(run)
     return write_page(run/'report.html', 'training.html', title=f'Training: {run.resolve().name}',
-                      remark=remark,
-                      intro=f'{len(train):,} steps, {len(valid)} validations.',
-                      curves=loss_curves(rows) if rows else [],
-                      valid=shown, best=best, panels=_panels(train, panels), odd=_odd_steps(train),
-                      samples=samples,
-                      settings=settings, made=made)
+                      intro=f'{len(train):,} steps, {len(valid)} validations.', remark=remark,
+                      curves=loss_curves(rows), valid=shown, best=best, left_out=_left_out(rows),
+                      panels=list(filter(None, (_panel(train, key) for key in _PANELS))),
+                      odd=_odd_steps(train), samples=_samples(run/'samples'), settings=settings,
+                      made=made)
 
 # %% ../nbs/tools/report.ipynb #re000007
 def _telling(report): # number of the script
-    from dia_nvtts.evaluate import NEAR
-    from dia_nvtts.score import tag_scores
     name = report.detector
     def right(row, voice): # F1 of the events that are in place
         sound = row['sounds'][voice]
-        return tag_scores([sound['expected']], [sound['heard'][name]],
-                          NEAR)['(micro)']['f1'] or 0.
-    ask = [i for i,row in enumerate(report.rows) if report.waves and name
-           and {'base','tuned'} <= set(row['sounds'])
-           and row['sounds']['tuned']['expected']]
-    return max(ask, key=lambda i: right(report.rows[i], 'tuned')-right(report.rows[i], 'base'),
-               default=None)
+        return tag_scores([sound['expected']], [sound['heard'][name]], NEAR)['(micro)']['f1'] or 0.
+    ask = [i for i,row in enumerate(report.rows if report.waves and name else ())
+           if {'base','tuned'} <= set(row['sounds']) and row['sounds']['tuned']['expected']]
+    gain = lambda i: right(report.rows[i], 'tuned')-right(report.rows[i], 'base')
+    return max(ask, key=gain, default=None)
 
 # %% ../nbs/tools/report.ipynb #re000013
 def _said(row, name): # a line on what was asked for and heard in each sound
@@ -354,20 +318,16 @@ def _said(row, name): # a line on what was asked for and heard in each sound
 def _sample(report, i, voices=None): # what the page shows of a script
     row,name = report.rows[i],report.detector
     heard = lambda k: (row['sounds'].get(k, {}).get('heard') or {}).get(name) or ()
-    sounds = {k:(*o, heard(k)) for k,o in report.waves[i].items() if voices is None or k in voices}
+    sounds = {k:(*report.waves[i][k], heard(k)) for k in voices or report.waves[i]}
     return dict(script=mark_tags(row['script'], report.own_tags), said=_said(row, name),
                 sounds=compare_sounds(sounds))
 
 # %% ../nbs/tools/report.ipynb #re000008
-def _losses(report): # voice -> name -> estimate, and what the codebooks are called
-    found,books = {},{}
-    for voice,v in report.models.items():
-        found[voice] = {k:_estimate_of(v, k) for k in ('loss','eos_accuracy','tagged','untagged')}
-        ends = v.get('intervals', {}).get('per_codebook') or [(None,None)]*len(v['per_codebook'])
-        for c,(value,(low,high)) in enumerate(zip(v['per_codebook'], ends)):
-            found[voice][f'c{c}'],books[f'c{c}'] = SimpleNamespace(value=value, low=low,
-                                                                   high=high),f'c{c}'
-    return found,books
+def _losses(losses): # of a model -> name -> estimate
+    ends = losses.get('intervals', {}).get('per_codebook')
+    books = {f'c{c}':Estimate(value, *(ends[c] if ends else ()))
+             for c,value in enumerate(losses['per_codebook'])}
+    return {k:as_estimate(losses, k) for k in ('loss','eos_accuracy','tagged','untagged')} | books
 
 # %% ../nbs/tools/report.ipynb #re000009
 def evaluation_page(
@@ -377,8 +337,6 @@ def evaluation_page(
     show:int=24, # scripts with players, evenly taken where there are more
 ) -> Path:
     "Everything that an evaluation found, as one HTML file."
-    from dia_nvtts.evaluate import NEAR
-    from dia_nvtts.score import confusion
     def mixed(detector, voice): # counts, how often each tag was asked for, what was heard
         counts = confusion(*report.events(voice, detector))
         order = sorted({t for pair in counts for t in pair if t})
@@ -386,12 +344,12 @@ def evaluation_page(
         for (tag,_),n in counts.items(): asked[tag] += n
         return counts,{t:n for t,n in asked.items() if n},[None,*order]
     n,best = min(show, len(report.rows)) if report.waves else 0,_telling(report)
-    losses,books = _losses(report)
+    losses = {voice:_losses(v) for voice,v in report.models.items()}
+    intro = (f'{report.settings["clips"]} held-out clips, {len(report.rows)} scripts, '
+             f'{report.asked} tags asked for.')
     return write_page(path, 'evaluation.html', title='Base and fine-tuned, side by side', r=report,
-                      near=NEAR, mixed=mixed,
-                      intro=f'{report.settings["clips"]} held-out clips, {len(report.rows)} '
-                      f'scripts, {report.asked} tags asked for.',
+                      intro=intro, near=NEAR, mixed=mixed,
                       telling=None if best is None else _sample(report, best, ('base','tuned')),
-                      losses=losses, books=books,
+                      losses=losses, books={k:k for v in losses.values() for k in v},
                       samples=[_sample(report, k*len(report.rows)//n) for k in range(n)],
                       curves=loss_curves(read_metrics(run)) if run else [])
