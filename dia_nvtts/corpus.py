@@ -262,7 +262,7 @@ def _cells(lines, i, delimiter, n): # n: fields of the header -> cells or None, 
     reader = csv.reader(rest, delimiter=delimiter, strict=True)
     try: cells = next(reader)
     except csv.Error: cells = None # more text behind a closing quote, or none closes
-    swallowed = any(lines[k].count(delimiter)==n-1 for k in range(i+1, i+reader.line_num))
+    swallowed = any(lines[k].count(delimiter)>=n-1 for k in range(i+1, i+reader.line_num))
     unquoted = delimiter in '\t|'
     if cells is not None and not swallowed and (len(cells)==n or not unquoted):
         return cells, reader.line_num
@@ -298,7 +298,7 @@ def _csv_rows(table): # -> names of columns; rows, where 'bad' says why one cann
         i += used
         while cells and len(cells)>n and not cells[-1].strip(): cells.pop() # of a spreadsheet
         if bare and cells: cells[0] = _find_sound(table.parent, cells[0]) or cells[0]
-        if cells is None: bad = 'a quote that opens and does not close: write "" for a quote'
+        if cells is None: bad = 'a quote that opens and does not close before what could be rows: write "" for it'
         elif not any(map(str.strip, cells)): continue
         elif len(cells)!=n:
             why = f'; is {delimiter!r} in the text, without quotes around it?'
