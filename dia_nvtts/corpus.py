@@ -336,7 +336,8 @@ def _tables(folder, rules): # -> Source
     tables,columns,rows = _find_tables(folder), None, {}
     for table in tables:
         names,found = (_json_rows if table.suffix=='.jsonl' else _csv_rows)(table)
-        if not found: raise ValueError(f'{table}: no rows')
+        if not found or not names:
+            raise ValueError(f'{table}: no rows' + ''.join(f'; {o[None]}' for o in found[:1]))
         columns = columns or find_columns(names, rules.columns, rules.audio, table)
         _same_columns(table, names, columns)
         place = PurePosixPath(table.parent.relative_to(folder).as_posix())
