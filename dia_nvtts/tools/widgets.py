@@ -9,13 +9,15 @@ __all__ = ['Panel', 'DelayExplorer', 'CorpusBrowser', 'ListeningTable', 'RunDash
 import io, json, math, re
 from collections import Counter
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 from threading import Event, Lock, Thread
 
 from ..corpus import Clip, load_audio
 from ..delay import apply_delay, plot_tokens
+from ..files import read_json
 from ..report import mark_tags, plot_losses, png_bytes, read_metrics
-from ..sound import plot_spectrogram
+from ..sound import as_wave, plot_spectrogram
 
 import ipywidgets as W
 import numpy as np
@@ -36,23 +38,19 @@ def _is_live() -> bool: # JupyterLab and its kin say which cell they run; nbconv
 # %% ../../nbs/tools/widgets.ipynb #widg0001
 class Panel:
     "Controls, a picture and a sentence that follow them; these two alone where nothing moves."
-    def __init__(self,
-        *controls, # widgets; those with a `value` are followed
-        above=(), # further widgets, over the sentence
-        below=(), # further widgets, under the picture
+    def __init__(self, *controls, # widgets; those with a `value` are followed
+        above=(), below=(), # further widgets, over the sentence and under the picture
     ):
         self.live = _is_live()
         whole = W.Layout(max_width='100%', align_self='flex-start')
-        self.picture = W.Image(format='png', layout=whole)
-        self.says,self.alt = W.HTML(),'' # the sentence, and the same without HTML
+        self.picture,self.says,self.alt = W.Image(format='png', layout=whole),W.HTML(),''
         row = W.HBox(controls, layout=W.Layout(flex_flow='row wrap'))
         self.box = W.VBox([row, *above, self.says, self.picture, *below])
         self.box.add_class(type(self).__name__) # a name by which a browser finds it
         for c in controls:
             if c.has_trait('value'): c.observe(lambda change: self.update(), 'value')
 
-    def draw(self):
-        "A figure, or None to keep the old one, and a sentence as HTML; defined by each class."
+    def draw(self): # -> figure, or None to keep the old one; sentence: text, or FT, or several
         raise NotImplementedError
 
     def _ipython_display_(self):
@@ -64,41 +62,41 @@ class Panel:
 def update(self:Panel):
     "Draw again."
     try: fig,says = self.draw()
-    except (OSError, ValueError) as e: # else nobody would see it
-        fig,says = None,to_xml(P(str(e)), indent=False)
-    png = None
-    if fig is not None:
-        dpi,colours = (192,64) if self.live else (72,32)
-        png = png_bytes(fig, dpi=dpi, colours=colours)
-    self.says.value = says # with the picture, not before
-    self.alt = re.sub(r'\s+', ' ', re.sub('<[^>]*>', ' ', says)).strip()
+    except (OSError, ValueError) as e: fig,says = None,P(str(e)) # else nobody would see it
+    parts = says if isinstance(says, list) else [says]
+    html = ''.join(escape(part, quote=False) if isinstance(part, str) else
+                   to_xml(part, indent=False) for part in parts)
+    dpi,colours = (192,64) if self.live else (72,32)
+    png = png_bytes(fig, dpi, colours) if fig else None
+    self.says.value = html # with the picture, not before
+    self.alt = re.sub(r'\s+', ' ', re.sub('<[^>]*>', ' ', html)).strip()
     if not png: return
-    width = int.from_bytes(png[16:20], 'big') # the header says it
-    self.picture.layout.width = f'{width//2}px'
+    self.picture.layout.width = f'{int.from_bytes(png[16:20], "big")//2}px' # the header says it
     self.picture.value = png
 
 # %% ../../nbs/tools/widgets.ipynb #d8f5569d
+def _slider(name, value, low, high, width='300px'):
+    return W.IntSlider(value, low, high, description=name, layout=W.Layout(width=width))
+
 class DelayExplorer(Panel):
     "The delayed rows of a clip, and what a cell of it holds."
     def __init__(self,
         frames:int=8, # of the clip
         delay:Sequence[int]=(0,1,2,3), # rows by which each codebook is late
     ):
-        def slider(name, value, low, high):
-            return W.IntSlider(value, low, high, description=name, layout=W.Layout(width='300px'))
-        self.frames = slider('frames', frames, 1, 60)
-        self.codebooks = slider('codebooks', len(delay), 1, 16)
+        self.frames = _slider('frames', frames, 1, 60)
+        self.codebooks = _slider('codebooks', len(delay), 1, 16)
         self.delay = W.Text(', '.join(map(str, delay)), description='delays',
                             continuous_update=False, layout=W.Layout(width='300px'))
-        self.row,self.codebook = slider('row', 1, 0, 200),slider('codebook', 0, 0, 15)
+        self.row,self.codebook = _slider('row', 1, 0, 200),_slider('codebook', 0, 0, 15)
         self.codebooks.observe(self._fit, 'value')
         super().__init__(self.frames, self.codebooks, self.delay, self.row, self.codebook)
         self.update()
 
     def _fit(self, change): # as many delays as codebooks
         known = self._delays() or [0]
-        more = [known[-1]+1+i for i in range(change.new-len(known))]
-        self.delay.value = ', '.join(map(str, known[:change.new] + more))
+        known += [known[-1]+1+i for i in range(change.new-len(known))]
+        self.delay.value = ', '.join(map(str, known[:change.new]))
 
     def _delays(self):
         words = re.split(r'[\s,]+', self.delay.value.strip())
@@ -122,13 +120,11 @@ def _says(self:DelayExplorer, delay, scored): # what the chosen cell holds
 # %% ../../nbs/tools/widgets.ipynb #widg0004
 @patch
 def draw(self:DelayExplorer):
-    "Draw the delayed tokens, and say what the chosen cell holds."
     N,C,delay = self.frames.value,self.codebooks.value,self._delays()
-    if delay is None:
-        return None,('Delays are whole numbers from 0 to 999 with commas between them, '
-                     'such as 0, 8, 9.')
-    if len(delay) != C:
-        return None,f'There are {len(delay)} delays and {C} codebooks: one for each is needed.'
+    if delay is None: raise ValueError('Delays are whole numbers from 0 to 999 with commas between '
+                                       'them, such as 0, 8, 9.')
+    if len(delay) != C: raise ValueError(f'There are {len(delay)} delays and {C} codebooks: one '
+                                         'for each is needed.')
     edge = lambda token: torch.full((1,1,C), token)
     codes = torch.arange(N)[None,:,None].expand(1,N,C)
     clip = torch.cat([edge(_BOS), codes, edge(_EOS)], 1)
@@ -149,15 +145,14 @@ def draw(self:DelayExplorer):
 # %% ../../nbs/tools/widgets.ipynb #7bca7e59
 def _wav(wave, rate): # bytes of a 16-bit WAV file
     buf = io.BytesIO()
-    wave = np.asarray(wave, dtype=np.float32).clip(-1,1)
-    sf.write(buf, wave, rate, format='WAV', subtype='PCM_16')
+    sf.write(buf, as_wave(wave).clip(-1,1), rate, format='WAV', subtype='PCM_16')
     return buf.getvalue()
 
-def _often_first(counts): # options of buttons
-    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
-    return [('any', '*'), *((f'{name} ({n})', name) for name,n in ranked)]
+def _player(): return W.Audio(format='wav', autoplay=False, loop=False)
 
-def _buttons(name, options):
+def _buttons(name, counts, *more): # the frequent ones first
+    ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    options = [('any', '*'), *((f'{of} ({n})', of) for of,n in ranked), *more]
     return W.ToggleButtons(options=options, description=name, style=dict(button_width='auto'),
                            layout=W.Layout(width='100%'))
 
@@ -171,12 +166,10 @@ class CorpusBrowser(Panel):
     ):
         self.clips,self.folder,self.sample_rate = list(clips),Path(folder),sample_rate
         if not self.clips: raise ValueError('got no clips: expected at least one to look at')
-        self.clip = W.IntSlider(1, 1, len(self.clips), description='clip',
-                                layout=W.Layout(width='90%'))
-        self.list,self.player = W.HTML(),W.Audio(format='wav', autoplay=False, loop=False)
+        self.clip = _slider('clip', 1, 1, len(self.clips), '90%')
+        self.list,self.player,self.found = W.HTML(),_player(),self.clips
         choices = self._choices()
         for choice in choices: choice.observe(self._filter, 'value')
-        self.found = self.clips
         super().__init__(*choices, self.clip, above=[self.list], below=[self.player])
         self.update()
 
@@ -189,18 +182,17 @@ class CorpusBrowser(Panel):
 @patch
 def _choices(self:CorpusBrowser): # the controls by which clips are chosen
     tags = Counter(tag for clip in self.clips for tag in set(clip.tags))
-    self.tag = _buttons('tag', [*_often_first(tags), ('no tag', '')])
-    self.split = _buttons('split', _often_first(Counter(clip.split for clip in self.clips)))
+    self.tag = _buttons('tag', tags, ('no tag', ''))
+    self.split = _buttons('split', Counter(clip.split for clip in self.clips))
     self.speakers = sorted({clip.speaker_id for clip in self.clips if clip.speaker_id})
-    wide = W.Layout(width='330px')
-    text = dict(placeholder='any', continuous_update=False, layout=wide)
+    own = dict(continuous_update=False, layout=W.Layout(width='330px'))
+    text = own|dict(placeholder='any')
     self.speaker = W.Combobox(options=self.speakers, description='speaker', **text)
     self.words = W.Text(description='words or id', **text)
     seconds = [clip.duration for clip in self.clips if clip.duration is not None] or [0.]
     low,high = np.floor(min(seconds)),np.ceil(max(seconds))
-    self.seconds = W.FloatRangeSlider(
-        value=(low,high), min=low, max=high, step=.5, description='seconds', readout_format='.1f',
-        continuous_update=False, layout=wide)
+    self.seconds = W.FloatRangeSlider(value=(low,high), min=low, max=high, step=.5,
+                                      description='seconds', readout_format='.1f', **own)
     return self.tag,self.split,self.speaker,self.words,self.seconds
 
 # %% ../../nbs/tools/widgets.ipynb #widg0007
@@ -227,45 +219,44 @@ def _filter(self:CorpusBrowser, change=None):
 @patch
 def _neighbours(self:CorpusBrowser): # seven lines of the list, as HTML
     at = self.clip.value-1
-    first = max(0, min(at-3, len(self.found)-7))
-    def line(i, clip):
+    first,rows = max(0, min(at-3, len(self.found)-7)),[]
+    for i,clip in enumerate(self.found[first:first+7], first):
         text = clip.text if len(clip.text) <= 80 else clip.text[:79]+'…'
-        style = 'padding:0 .6em;line-height:1.5'
-        return Tr(*(Td(B(o) if i == at else o, style=style) for o in (f'{i+1}', clip.id, text)))
-    rows = [line(i, clip) for i,clip in enumerate(self.found[first:first+7], first)]
+        said = [B(o) if i == at else o for o in (f'{i+1}', clip.id, text)]
+        rows.append(Tr(*(Td(o, style='padding:0 .6em;line-height:1.5') for o in said)))
     return to_xml(Table(*rows), indent=False)
 
+def _two_views(wave, rate): # the wave over its spectrogram
+    fig = Figure(figsize=(6,2.6), layout='constrained')
+    axs = fig.subplots(2, sharex=True, height_ratios=[1,2])
+    axs[0].plot(np.arange(len(wave))/rate, wave, lw=.4)
+    axs[0].set(ylabel='level', ylim=(-1,1))
+    plot_spectrogram(wave, rate, axs[1], floor=-60.)
+    return fig
+
+# %% ../../nbs/tools/widgets.ipynb #widg0012
 @patch
 def draw(self:CorpusBrowser):
-    "Draw the chosen clip, and say what it is."
     clip,count = self.chosen,f'{len(self.found):,} of {len(self.clips):,} clips'
     self.list.value,self.player.layout.display = self._neighbours(),'none'
     blank = Figure(figsize=(.1,.1))
     if clip is None: return blank,f'{count} fit: choose something wider.'
     facts = filter(None, (clip.id, clip.split, clip.speaker_id, clip.emotion, clip.source))
-    said = P(f'{count}. {", ".join(map(str, facts))}.'),mark_tags(clip.text, clip.tags)
-    says = ''.join(to_xml(o, indent=False) for o in said)
-    if not clip.audio_path: return blank,says+'Only its text was kept.'
+    says = [P(f'{count}. {", ".join(map(str, facts))}.'), mark_tags(clip.text, clip.tags)]
+    if not clip.audio_path: return blank,[*says, 'Only its text was kept.']
     try: wave = load_audio(self.folder/clip.audio_path, self.sample_rate).numpy()
-    except (OSError, ValueError) as e: return blank,says+to_xml(P(str(e)), indent=False)
+    except (OSError, ValueError) as e: return blank,[*says, P(str(e))]
     self.player.value,self.player.layout.display = _wav(wave, self.sample_rate),None
-    fig = Figure(figsize=(6,2.6), layout='constrained')
-    axs = fig.subplots(2, sharex=True, height_ratios=[1,2])
-    axs[0].plot(np.arange(len(wave))/self.sample_rate, wave, lw=.4)
-    axs[0].set(ylabel='level', ylim=(-1,1))
-    plot_spectrogram(wave, self.sample_rate, axs[1], floor=-60.)
-    return fig,says
+    return _two_views(wave, self.sample_rate),says
 
 # %% ../../nbs/tools/widgets.ipynb #5c41c3b1
 def _spoken(folder): # [(script, sound file)] of a folder of samples
-    listed = folder/'samples.json'
-    if listed.is_file():
-        made = json.loads(listed.read_text(encoding='utf-8'))['samples']
+    if (folder/'samples.json').is_file():
+        made = read_json(folder/'samples.json')['samples']
         return [(row['script'], folder/row['file']) for row in made]
-    waves = sorted(folder.glob('*.wav'), key=lambda file: (len(file.stem), file.stem))
-    texts = [file.with_suffix('.txt') for file in waves]
-    found = [(text.read_text(encoding='utf-8').strip(), wave)
-             for text,wave in zip(texts, waves) if text.is_file()]
+    texts = sorted(folder.glob('*.txt'), key=lambda file: (len(file.stem), file.stem))
+    found = [(text.read_text(encoding='utf-8').strip(), text.with_suffix('.wav'))
+             for text in texts if text.with_suffix('.wav').is_file()]
     if found: return found
     raise FileNotFoundError(f'{folder} holds no sounds with their scripts: '
                             'expected samples.json, or 0.wav with 0.txt')
@@ -281,11 +272,10 @@ class ListeningTable(Panel):
             raise ValueError(f'got {len(scripts)} scripts and sounds for {len(waves)}: '
                              'expected as many of both')
         self.scripts,self.waves,most = list(scripts),list(waves),max(map(len, waves))
-        self.script = W.IntSlider(1, 1, len(scripts), description='script',
-                                  disabled=len(scripts)==1, layout=W.Layout(width='330px'))
+        self.script = _slider('script', 1, 1, len(scripts), '330px')
+        self.script.disabled = len(scripts) == 1
         self.blind = W.Checkbox(False, description='blind', indent=False)
-        self.players = [W.Audio(format='wav', autoplay=False, loop=False) for _ in range(most)]
-        self.names = [W.Label() for _ in range(most)]
+        self.names,self.players = [W.Label() for _ in range(most)],[_player() for _ in range(most)]
         self.cells = [W.VBox(o) for o in zip(self.names, self.players)]
         row = W.HBox(self.cells, layout=W.Layout(flex_flow='row wrap'))
         super().__init__(self.script, self.blind, below=[row])
@@ -308,23 +298,22 @@ class ListeningTable(Panel):
 # %% ../../nbs/tools/widgets.ipynb #widg0010
 @patch
 def draw(self:ListeningTable):
-    "Draw what the voices made of the chosen script."
-    i = self.script.value-1
+    i,said = self.script.value-1,[]
     voices = list(self.waves[i].items())
     if self.blind.value: np.random.default_rng(i).shuffle(voices)
     self.order = [label for label,_ in voices]
     fig = Figure(figsize=(3.2*len(voices),1.8), layout='constrained')
     axs = fig.subplots(1, len(voices), squeeze=False, sharex=True)[0]
-    longest = max(len(wave)/rate for _,(wave,rate) in voices)
+    longest = max(len(wave)/rate for _,(wave,rate) in voices) or 1
     for cell in self.cells: cell.layout.display = 'none'
-    said = []
     for n,(label,(wave,rate)) in enumerate(voices):
         if self.blind.value: label = f'voice {chr(65+n)}'
-        plot_spectrogram(wave, rate, axs[n], floor=-60.).set(title=label, xlim=(0, longest or 1))
+        plot_spectrogram(wave, rate, axs[n], floor=-60.).set(xlim=(0, longest))
+        axs[n].set_title(label, parse_math=False)
         said.append(f'{label}: {len(wave)/rate:.1f} s' if len(wave) else f'{label}: nothing')
         self.names[n].value,self.players[n].value = said[-1],_wav(wave, rate)
         self.cells[n].layout.display = None if len(wave) else 'none'
-    return fig,to_xml(mark_tags(self.scripts[i]), indent=False) + '; '.join(said) + '.'
+    return fig,[mark_tags(self.scripts[i]), '; '.join(said)+'.']
 
 # %% ../../nbs/tools/widgets.ipynb #fcbdad1d
 class RunDashboard(Panel):
@@ -346,12 +335,11 @@ class RunDashboard(Panel):
     def _follow(self, change):
         self.stop.set()
         if not change.new: return
-        self.stop = Event()
-        self.thread = Thread(target=self._watch, args=(self.stop,), daemon=True)
+        self.stop = stop = Event()
+        def watch():
+            while not stop.wait(self.every): self.update()
+        self.thread = Thread(target=watch, daemon=True)
         self.thread.start()
-
-    def _watch(self, stop):
-        while not stop.wait(self.every): self.update()
 
     def update(self):
         "Draw what is new."
@@ -359,29 +347,29 @@ class RunDashboard(Panel):
 
 # %% ../../nbs/tools/widgets.ipynb #widg0011
 def _run_so_far(rows): # a sentence
-    def of(kind): return [r for r in rows if r.get('kind', 'train') == kind]
-    def finite(rows): return [r for r in rows if r.get('loss') is not None]
-    train,valid,says = finite(of('train')),finite(of('valid')),[]
-    if train:
-        r,speed = train[-1],train[-1].get('rows_per_s')
+    kinds,skipped = dict(train=[], valid=[]),0
+    for r in rows:
+        kind = r.get('kind', 'train')
+        if r.get('loss') is not None: kinds.setdefault(kind, []).append(r)
+        elif kind == 'train': skipped += 1
+    says = []
+    if kinds['train']:
+        r = kinds['train'][-1]
+        speed = f', {r["rows_per_s"]:,.0f} audio rows a second' if r.get('rows_per_s') else ''
         says.append(f'Step {r["step"]:,}: loss {r["loss"]:.3f}, '
-                    f'learning rate {r.get("lr", math.nan):.1e}'
-                    + (f', {speed:,.0f} audio rows a second.' if speed else '.'))
-    if valid:
-        first,r = valid[0],valid[-1]
+                    f'learning rate {r.get("lr", math.nan):.1e}{speed}.')
+    if kinds['valid']:
+        first,r = kinds['valid'][0],kinds['valid'][-1]
         says.append(f'Held-out clips at step {r["step"]:,}: loss {r["loss"]:.3f}, '
                     f'at first {first["loss"]:.3f}.')
-    skipped = len(of('train'))-len(train)
     if skipped: says.append(f'Skipped, their loss not finite: {skipped:,}.')
     return ' '.join(says) or 'No step has been taken yet.'
 
 @patch
 def draw(self:RunDashboard):
-    "Draw the losses so far, and say how the run stands."
     try: rows = read_metrics(self.run)
     except FileNotFoundError:
-        says = P(f'There is no metrics.jsonl in {self.run} yet.')
-        return Figure(figsize=(.1,.1)),to_xml(says, indent=False)
+        return Figure(figsize=(.1,.1)),P(f'There is no metrics.jsonl in {self.run} yet.')
     says = _run_so_far(rows)
     if self.drawn == len(rows): return None,says # nothing new
     self.drawn = len(rows)
