@@ -8,13 +8,14 @@ __all__ = ['dia_preprocess', 'dia_encode', 'dia_verify', 'dia_estimate', 'dia_tr
 
 # %% ../../nbs/tools/cli.ipynb #4120fe69
 import json
+import os
 import sys
 import time
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 
 from ..corpus import Rules
-from ..files import atomic_path, claim_output
+from ..files import atomic_path, output_folder
 from ..settings import (Adapter, Data, Recipe, Run, Speaking, TrainConfig,
                                 read_settings)
 from ..tags import clean_script, read_scripts
@@ -22,9 +23,16 @@ from .quickstart import dia_quickstart
 from .shell import command, run_command, run_verb
 
 # %% ../../nbs/tools/cli.ipynb #3a917eaf
-def _device(name): # cpu, cuda or None -> torch.device
+def _device(name): # cpu, cuda, cuda:1 or None -> torch.device
     import torch
-    return torch.device(name or ('cuda' if torch.cuda.is_available() else 'cpu'))
+    there = ['cpu', *(f'cuda:{i}' for i in range(torch.cuda.device_count()))]
+    name = name or ('cuda' if there[1:] else 'cpu')
+    if name in there or name == 'cuda' and there[1:]: return torch.device(name)
+    raise ValueError(f'device is {name!r}: expected one that torch sees here, {", ".join(there)}')
+
+def _refuse_file(path): # before the work; '' is none
+    if path and os.path.lexists(path): raise FileExistsError(
+        f'{path} is there and would be replaced: remove it, or give another file')
 
 def _at(model, revision): # -> 'id@revision', as `load_dia` takes it
     if not revision: return model
@@ -64,7 +72,7 @@ def dia_encode(
     "Encode the audio of a processed folder into the code cache; started again, it goes on."
     from dia_nvtts.codec import clips_with_audio, encode_clips, load_codec, read_codes
     clips_with_audio(data) # before a codec is downloaded
-    coder = load_codec(codec, device)
+    coder = load_codec(codec, _device(device))
     cache = read_codes(encode_clips(data, coder, out, batch_seconds))
     print(f'{len(cache):,} clips, {cache.index["frames"]:,} frames, {cache.index["hours"]:.2f} h, '
           f'{len(cache.rejects)} could not be encoded')
@@ -100,7 +108,7 @@ def dia_verify(
 def _cards(text): # '12,16' -> GiB
     try: cards = [float(o) for o in text.split(',')]
     except ValueError: cards = []
-    if cards and min(cards) > 0: return cards
+    if cards and all(0 < o < 1e5 for o in cards): return cards
     raise ValueError(f'gpu_gb is {text!r}: expected GiB such as 12, or several such as 12,16,24')
 
 def _epoch(config, r, targets, data, clip): # a timed step, and an epoch of them
@@ -126,6 +134,7 @@ def dia_estimate(
     out:str='', # JSON file for the same table
 ):
     "Say what fits into a GPU's memory and how long an epoch takes, before anything starts."
+    _refuse_file(out)
     from dia_nvtts.checkpoint import read_config
     from dia_nvtts.tools.estimate import estimate_table, mean_clip
     config,cards = read_config(model),_cards(gpu_gb)
@@ -191,6 +200,7 @@ def dia_train(
     cfg = (read_settings(config) if config else TrainConfig()).change(**settings)
     cfg = cfg.change(model=_at(cfg.recipe.model, revision))
     if write_config:
+        _refuse_file(write_config)
         _write_json(write_config, cfg.to_flat())
         return print(f'written: {write_config}; dia train --config {write_config} starts from it')
     from dia_nvtts.train import train
@@ -206,26 +216,21 @@ def _part(kind, given): # the fields of a dataclass that were given, and the def
     return kind(**{f.name: given[f.name] for f in fields(kind) if f.name in given})
 
 # %% ../../nbs/tools/cli.ipynb #a0f0f061
-class _Sounds:
-    def __init__(self, folder, codec, scripts, bar):
-        self.folder,self.codec,self.scripts,self.bar,self.rows = folder,codec,scripts,bar,{}
+def _write_sound(file, spoken, script, codec): # -> its row in samples.json
+    import soundfile as sf
+    W,rate = len(spoken.wave),codec.sample_rate
+    with atomic_path(file) as p: sf.write(p, spoken.wave.numpy(), rate, subtype='PCM_16')
+    return dict(file=file.name, script=script, seed=spoken.seed, frames=W//codec.hop,
+                seconds=round(W/rate, 3))
 
-    def write(self, i, spoken):
-        import soundfile as sf
-        name,W,rate = f'{i:03d}.wav',len(spoken.wave),self.codec.sample_rate
-        with atomic_path(self.folder/name) as p:
-            sf.write(p, spoken.wave.numpy(), rate, subtype='PCM_16')
-        self.rows[i] = dict(file=name, script=self.scripts[i], seed=spoken.seed,
-                            frames=W//self.codec.hop, seconds=round(W/rate, 3))
-        self.bar.write(f'{self.folder/name}  {W/rate:6.2f} s  {self.scripts[i]}', file=sys.stdout)
-        self.bar.update()
-
-    def finish(self, **made):
-        rows = [self.rows[i] for i in sorted(self.rows)]
-        _write_json(self.folder/'samples.json', dict(**made, samples=rows))
-        if empty := [o['file'] for o in rows if not o['frames']]:
-            raise ValueError(f'nothing was generated for {", ".join(empty)}: try another --seed, '
-                             'a longer script or more --max_rows')
+def _load(config, model, adapter, adapter_scale, codec, dtype, device): # -> adapted model, codec
+    from dia_nvtts.checkpoint import load_dia
+    from dia_nvtts.codec import codec_for, load_codec
+    from dia_nvtts.lora import put_adapters
+    from dia_nvtts.train import compute_dtype
+    voice = load_codec(codec_for(config, codec), device)
+    dia = load_dia(model, compute_dtype(dtype, device), device)
+    return put_adapters(dia, adapter, adapter_scale),voice
 
 # %% ../../nbs/tools/cli.ipynb #ea9af25d
 def _asked(script, scripts, prompt, prompt_text, profile, any_tag): # -> scripts, words of prompt
@@ -267,29 +272,31 @@ def dia_generate(
 ):
     "Speak scripts into sound files."
     model = _at(model, revision)
-    said,words = _asked(script, scripts, prompt, prompt_text, profile, any_tag)
-    folder = claim_output(out, overwrite)
     how = asdict(_part(Speaking, speaking)) | dict(compile=compile)
-    from dia_nvtts.checkpoint import load_dia, source_of
-    from dia_nvtts.codec import codec_for, load_codec
+    said,words = _asked(script, scripts, prompt, prompt_text, profile, any_tag)
+    from dia_nvtts.checkpoint import read_config, source_of
     from dia_nvtts.generate import speak_all
-    from dia_nvtts.lora import put_adapters
     from dia_nvtts.progress import progress_bar
     from dia_nvtts.sound import load_audio
-    from dia_nvtts.train import compute_dtype
-    device = _device(device)
-    dia = load_dia(model, compute_dtype(dtype, device), device)
-    voice = load_codec(codec_for(dia.config, codec), device)
-    wave = load_audio(prompt, voice.sample_rate) if prompt else None
-    dia = put_adapters(dia, adapter, adapter_scale)
-    _note(said)
-    with progress_bar(len(said), 'generate', 'script') as bar:
-        sounds = _Sounds(folder, voice, said, bar)
-        speak_all(dia, voice, said, prompt=wave, prompt_script=words, on_spoken=sounds.write, **how)
-    del how['batch'], how['seed']
-    sounds.finish(model=model, source=source_of(model), adapter=adapter,
-                  adapter_scale=adapter_scale, prompt=prompt, prompt_text=words, codec=voice.id,
-                  **how)
+    device,config,rows = _device(device),read_config(model),{}
+    reads = model, prompt, scripts, *adapter.split(',')
+    with output_folder(out, 'generate', overwrite, reads=reads) as folder:
+        dia,voice = _load(config, model, adapter, adapter_scale, codec, dtype, device)
+        wave = load_audio(prompt, voice.sample_rate) if prompt else None
+        _note(said)
+        with progress_bar(len(said), 'generate', 'script') as bar:
+            def write(i, spoken):
+                rows[i] = _write_sound(folder/f'{i:03d}.wav', spoken, said[i], voice)
+                bar.write(f'{out}/{i:03d}.wav  {rows[i]["seconds"]:6.2f} s  {said[i]}', sys.stdout)
+                bar.update()
+            speak_all(dia, voice, said, prompt=wave, prompt_script=words, on_spoken=write, **how)
+        del how['batch'], how['seed']
+        made = dict(model=model, source=source_of(model), adapter=adapter, prompt=prompt,
+                    adapter_scale=adapter_scale, prompt_text=words, codec=voice.id, **how)
+        _write_json(folder/'samples.json', made | dict(samples=[rows[i] for i in sorted(rows)]))
+    if empty := [row['file'] for row in rows.values() if not row['frames']]:
+        raise ValueError(f'nothing was generated for {", ".join(sorted(empty))}: try another '
+                         '--seed, a longer script or more --max_rows')
 
 # %% ../../nbs/tools/cli.ipynb #430c6f75
 @dataclass(frozen=True)
@@ -307,20 +314,18 @@ class Listening:
                               self.speaker_model or None, profile, may_be_missing)
 
 # %% ../../nbs/tools/cli.ipynb #a7d8348c
-def _hear_again(sounds, out, listeners, overwrite): # -> report, its folder
+def _hear_again(sounds, out, ears, overwrite): # -> report
     from dia_nvtts.evaluate import listen, read_sounds
     kept = read_sounds(sounds)
-    if kept.folder.resolve().is_relative_to(Path(out).resolve()):
-        raise ValueError(f'{out} holds the sounds that are to be heard again: '
-                         'give another folder with --out')
-    return listen(kept, listeners.load(kept, kept.settings['profile'])),claim_output(out, overwrite)
+    with output_folder(out, 'evaluate', overwrite, reads=[kept.folder]) as folder:
+        found = listen(kept, ears.load(kept, kept.settings['profile']))
+        _write_report(found, folder)
+    return found
 
 # %% ../../nbs/tools/cli.ipynb #9b720cd8
-def _report(found, folder):
+def _write_report(found, folder):
     found.to_html(folder/'report.html')
     found.to_json(folder/'report.json')
-    print(found)
-    print(f'written: {folder}/report.html, {folder}/report.json')
 
 # %% ../../nbs/tools/cli.ipynb #6fc37dcb
 @command(speaking=Speaking, listeners=Listening)
@@ -348,26 +353,24 @@ def dia_evaluate(
     "Ask base and fine-tuned model the same, listen, and write a report of what was heard."
     model = _at(model, revision)
     ears,how = _part(Listening, chosen),asdict(_part(Speaking, chosen))
-    if listen_again:
-        return _report(*_hear_again(listen_again, out or f'{listen_again}/again', ears, overwrite))
-    if not adapter: raise ValueError('got no adapter: expected a folder such as runs/lora/adapter, '
-                                     'since base and fine-tuned model are compared')
-    asked,device = read_scripts(scripts, profile) if scripts else number,_device(device)
-    from dia_nvtts.checkpoint import load_dia, read_config
-    from dia_nvtts.codec import codec_for, load_codec
-    from dia_nvtts.evaluate import evaluate
-    from dia_nvtts.lora import put_adapters
-    from dia_nvtts.train import compute_dtype, read_examples
-    config = read_config(model)
-    held_out = read_examples(data, codes, config, split)
-    voice = load_codec(codec_for(config, codec), device)
-    listeners = ears.load(voice, profile) # before anything is spoken
-    dia = load_dia(model, compute_dtype(dtype, device), device)
-    tuned = put_adapters(dia, adapter, adapter_scale)
-    folder = claim_output(out or 'evaluation', overwrite)
-    found = evaluate(None, tuned, voice, held_out, asked, remark=remark, listeners=listeners,
-                     plain=plain, profile=profile, sounds=folder/'sounds', **how)
-    _report(found, folder)
+    out = out or (f'{listen_again}/again' if listen_again else 'evaluation')
+    if listen_again: found = _hear_again(listen_again, out, ears, overwrite)
+    else:
+        asked,device = read_scripts(scripts, profile) if scripts else number,_device(device)
+        from dia_nvtts.checkpoint import read_config
+        from dia_nvtts.evaluate import evaluate
+        from dia_nvtts.train import read_examples
+        config = read_config(model)
+        held_out = read_examples(data, codes, config, split)
+        reads = model, data, codes, scripts, *adapter.split(',')
+        with output_folder(out, 'evaluate', overwrite, reads=reads) as folder:
+            tuned,voice = _load(config, model, adapter, adapter_scale, codec, dtype, device)
+            listeners = ears.load(voice, profile) # before anything is spoken
+            found = evaluate(None, tuned, voice, held_out, asked, remark=remark, profile=profile,
+                             listeners=listeners, plain=plain, sounds=folder/'sounds', **how)
+            _write_report(found, folder)
+    print(found)
+    print(f'written: {out}/report.html, {out}/report.json')
 
 # %% ../../nbs/tools/cli.ipynb #fd3c22d9
 @command
@@ -387,8 +390,8 @@ def dia_export(
     from dia_nvtts.tools.export import export_adapter
     kinds = {None:None, 'bf16':torch.bfloat16, 'fp32':torch.float32}
     if dtype not in kinds: raise ValueError(f'dtype is {dtype!r}: expected bf16 or fp32')
-    folder = claim_output(out, overwrite)
-    print(f'written: {export_adapter(adapter, folder, model, to, layout, kinds[dtype])}')
+    made = export_adapter(adapter, out, model, to, layout, kinds[dtype], overwrite)
+    print(f'written: {made}')
 
 # %% ../../nbs/tools/cli.ipynb #4c8b8ffa
 @command
@@ -399,6 +402,7 @@ def dia_benchmark(
     out:str='', # JSON file for the rows
 ):
     "Measure training, evaluation and generation by turns with transformers + PEFT, in CPU seconds."
+    _refuse_file(out)
     from dia_nvtts.tools.benchmark import benchmark, benchmark_table
     wanted = [o.strip() for o in cases.split(',') if o.strip()]
     rows = benchmark(size, rounds, wanted, progress=True)
@@ -421,22 +425,21 @@ def dia_build_assets(
     from dia_nvtts.standin.base import build_base
     from dia_nvtts.codec import load_codec
     from dia_nvtts.standin.detector import build_detector
-    if not 0 < share <= 1: raise ValueError(f'share is {share}: expected above 0, to 1')
     torch.set_num_threads(1) # one order of additions, whatever the machine
-    folder,part = claim_output(out, overwrite),lambda n, least: max(least, round(n*share))
-    def told(name, files, began):
-        size = sum((folder/f).stat().st_size for f in files)
-        print(f'{name:10}{size/1e6:6.2f} MB {time.process_time()-began:8.0f} CPU s', flush=True)
-    began = time.process_time()
-    build_codec(folder, seed, part(2800, 4), part(1200, 16))
-    told('codec', ('codec.safetensors',), began)
-    began,codec = time.process_time(),load_codec(str(folder), 'cpu')
-    build_base(folder/'dia', codec, part(6000, 40), part(60000, 60), part(18000, 4), seed=seed)
-    told('dia', ('dia/model.safetensors',), began)
-    began = time.process_time()
-    build_detector(folder, codec, part(1600, 60), part(2000, 4), seed, part(240, 20))
-    told('detector', ('detector.safetensors',), began)
-    print(f'written: {folder}')
+    def part(n, least): return max(least, round(n*share))
+    def coder(): return load_codec(str(folder), 'cpu')
+    makers = {'codec.safetensors': lambda: build_codec(folder, seed, part(2800, 4), part(1200, 16)),
+              'dia/model.safetensors': lambda: build_base(folder/'dia', coder(), part(6000, 40),
+                                                part(60000, 60), part(18000, 4), seed=seed),
+              'detector.safetensors': lambda: build_detector(folder, coder(), part(1600, 60),
+                                                part(2000, 4), seed, part(240, 20))}
+    with output_folder(out, 'build_assets', overwrite) as folder:
+        for name,make in makers.items():
+            began = time.process_time()
+            make()
+            size,seconds = (folder/name).stat().st_size/1e6,time.process_time()-began
+            print(f'{name:22}{size:6.2f} MB {seconds:8.0f} CPU s', flush=True)
+    print(f'written: {out}')
 
 # %% ../../nbs/tools/cli.ipynb #4a12aa17
 @command

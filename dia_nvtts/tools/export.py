@@ -9,7 +9,7 @@ __all__ = ['LICENCE', 'model_card', 'export_adapter']
 import json
 from pathlib import Path
 
-from ..files import atomic_path
+from ..files import output_folder
 from ..checkpoint import load_dia, save_dia
 from ..lora import (adapter_from_hf, adapter_to_hf, load_adapter, merge_adapter,
                             read_adapter_config)
@@ -81,11 +81,12 @@ model = load_adapter(load_dia('{model}'), '{out}')"""}
 # %% ../../nbs/tools/export.ipynb #ae5d7ecf
 def export_adapter(
     adapter:str|Path, # folder with an adapter
-    out:str|Path, # folder to write; replaced as a whole
+    out:str|Path, # folder to write
     model:str='nari-labs/Dia-1.6B-0626', # base; read for `merged`, named in the card otherwise
     to:str='merged', # or `adapter`
     layout:str='nari', # or `hf` for transformers
     dtype:torch.dtype|None=None, # of merged weights; default that of the base
+    overwrite:bool=False, # may replace what was exported before
 ) -> Path: # the folder
     "Merge an adapter into its base, or turn it into the other layout; with a card."
     if to not in ('merged','adapter'): raise ValueError(f'to is {to!r}: expected merged or adapter')
@@ -93,7 +94,7 @@ def export_adapter(
     adapter,out = Path(adapter),Path(out)
     record = read_adapter_config(adapter).get('auto_mapping') or {}
     generation = 'first release' if record.get('cross_attention_rope') else '0626'
-    with atomic_path(out, folder=True) as tmp:
+    with output_folder(out, 'export', overwrite, reads=[adapter,model]) as tmp:
         if to == 'merged':
             merged = merge_adapter(load_adapter(load_dia(model), adapter))
             save_dia(merged.to(dtype) if dtype else merged, tmp, layout)
