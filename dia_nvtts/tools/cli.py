@@ -356,6 +356,8 @@ def dia_evaluate(
     out = out or (f'{listen_again}/again' if listen_again else 'evaluation')
     if listen_again: found = _hear_again(listen_again, out, ears, overwrite)
     else:
+        if not (scripts or number or plain):
+            raise ValueError('number and plain are 0: expected a script to speak')
         asked,device = read_scripts(scripts, profile) if scripts else number,_device(device)
         from dia_nvtts.checkpoint import read_config
         from dia_nvtts.evaluate import evaluate

@@ -10,8 +10,9 @@ import json
 import os
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
-from ..files import atomic_path, claim_output
+from ..files import MARK, atomic_path, output_folder, read_json
 from ..settings import TrainConfig
 from .shell import command
 
@@ -29,7 +30,7 @@ REAL_RUN = '''The same on the real corpus and model, with a GPU and the network:
   dia evaluate'''
 
 # %% ../../nbs/tools/quickstart.ipynb #43700e1b
-def _seconds(clock): return json.loads(clock.read_text()) if clock.exists() else {}
+def _seconds(clock): return read_json(clock) if clock.exists() else {}
 
 @contextmanager
 def _stage(clock, number, name, what): # the file `clock` keeps the seconds of all stages
@@ -45,7 +46,7 @@ def _stage(clock, number, name, what): # the file `clock` keeps the seconds of a
 # %% ../../nbs/tools/quickstart.ipynb #4e26cfff
 def _make_corpus(data, rows, seed):
     from dia_nvtts.corpus import check_apart, preprocess, read_processed
-    size = int(rows) if rows.isdigit() else rows
+    size = int(rows) if rows.isdecimal() else rows
     print(preprocess('synthetic', data, seed=seed, size=size, speaker='gender', resume=True))
     print(f'none of the {check_apart(read_processed(data))} sentences kept for the end, '
           'and none of their speakers, is in training')
@@ -73,6 +74,35 @@ def _speak_and_listen(data, run, codec, scripts, seed): # -> `EvalReport`
                     guidance=1., temperature=0., top_k=1, remark=_REMARK,
                     expected=stand_in_events, plain=scripts//3)
 
+# %% ../../nbs/tools/quickstart.ipynb #quic0001
+def _rename(folder, out): # the run tells where it and its data will be
+    for file in folder/'run'/'config.json',folder/'run'/MARK:
+        if file.is_file(): file.write_text(file.read_text().replace(json.dumps(str(folder))[:-1],
+                                                                    json.dumps(str(out))[:-1]))
+
+def _all_stages(folder, out, rows, steps, scripts, seed): # -> `EvalReport`
+    from dia_nvtts.codec import encode_clips, load_codec
+    from dia_nvtts.report import training_report
+    from dia_nvtts.train import train
+    data,run,clock = folder/'processed_data',folder/'run',folder/'seconds.json'
+    with _stage(clock, 1, 'corpus', 'a stand-in with the columns of NonverbalTTS, and its scripts'):
+        _make_corpus(data, rows, seed)
+    with _stage(clock, 2, 'codes', 'codes of its audio, by a tiny DAC'):
+        codec = load_codec('tiny', 'cpu')
+        encode_clips(data, codec)
+    with _stage(clock, 3, 'training', 'a LoRA adapter for a tiny Dia'):
+        train(quickstart_settings(data, run, steps, seed), resume=run.exists())
+    with _stage(clock, 4, 'speaking and listening', 'held-out scripts, spoken before and after'):
+        found = _speak_and_listen(data, run, codec, scripts, seed)
+    found.seconds = _seconds(clock)
+    with _stage(clock, 5, 'report', 'the report'):
+        if folder != out: _rename(folder, out)
+        found.to_html(folder/'report.html', run, show=12)
+        training_report(run, remark=_REMARK)
+    found.seconds = _seconds(clock)
+    found.to_json(folder/'report.json')
+    return found
+
 # %% ../../nbs/tools/quickstart.ipynb #da70138b
 @command
 def dia_quickstart(
@@ -86,30 +116,15 @@ def dia_quickstart(
     resume:bool=False, # go on in a folder that is not empty
 ):
     "The whole way on a synthetic stand-in, without network: corpus, codes, adapter, sound, report."
-    folder = claim_output(out, overwrite, resume)
-    data,run,clock = folder/'processed_data',folder/'run',folder/'seconds.json'
     import torch
-    from dia_nvtts.codec import encode_clips, load_codec
-    from dia_nvtts.report import training_report
-    from dia_nvtts.train import train
+    from dia_nvtts.standin.synth import corpus_sizes
+    corpus_sizes(int(rows) if rows.isdecimal() else rows) # a wrong size says so at once
     torch.set_num_threads(threads or min(2, os.cpu_count() or 1)) # so small: more gain nothing
-    with _stage(clock, 1, 'corpus', 'a stand-in with the columns of NonverbalTTS, and its scripts'):
-        _make_corpus(data, rows, seed)
-    with _stage(clock, 2, 'codes', 'codes of its audio, by a tiny DAC'):
-        codec = load_codec('tiny', 'cpu')
-        encode_clips(data, codec)
-    with _stage(clock, 3, 'training', 'a LoRA adapter for a tiny Dia'):
-        train(quickstart_settings(data, run, steps, seed), resume=run.exists())
-    with _stage(clock, 4, 'speaking and listening', 'held-out scripts, spoken before and after'):
-        found = _speak_and_listen(data, run, codec, scripts, seed)
-    found.seconds = _seconds(clock)
-    with _stage(clock, 5, 'report', 'the report'):
-        found.to_html(folder/'report.html', run, show=12)
-        training_report(run, remark=_REMARK)
-    found.seconds = _seconds(clock)
-    found.to_json(folder/'report.json')
+    same = dict(rows=rows, steps=steps, scripts=scripts, seed=seed)
+    with output_folder(out, 'quickstart', overwrite, resume, settings=same) as folder:
+        found = _all_stages(folder, Path(out), **same)
     print(found)
     base,tuned = (found.models[o]['loss'] for o in ('base','tuned'))
     print(f'loss on held-out clips: base {base:.3f}, fine-tuned {tuned:.3f}')
-    print(f'\n{found.in_a_sentence()}\nreport: {folder/"report.html"}; '
-          f'training curves: {run/"report.html"}; adapter: {run/"adapter"}\n\n{REAL_RUN}')
+    print(f'\n{found.in_a_sentence()}\nreport: {out}/report.html; training curves: '
+          f'{out}/run/report.html; adapter: {out}/run/adapter\n\n{REAL_RUN}')
