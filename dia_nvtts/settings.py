@@ -37,7 +37,8 @@ class Checked:
 
     def _missed(self, name, kind, got): # what was expected, where it is not met
         if type(got) is not kind or kind is float and not math.isfinite(got): return _TYPES[kind]
-        if got not in self.choices.get(name, (got,)): return f'one of {", ".join(self.choices[name])}'
+        known = self.choices.get(name, (got,))
+        if got not in known: return f'one of {", ".join(known)}'
         least,most = self.ranges.get(name, (got,got))
         if kind in (int,float) and not least <= got <= most: return f'{least:,} to {most:,}'
 
@@ -57,8 +58,9 @@ def check_pattern(
                          f'at most {LONGEST:,} characters ({e})') from None
 
 # %% ../nbs/tools/settings.ipynb #2c7c515b
-_TRY = "import json,re,sys; pats,names = json.load(sys.stdin); print(json.dumps([o for o in names " \
-       "if any(re.fullmatch(p, o) for p in pats)]))"
+_TRY = '''import json, re, sys
+patterns,names = json.load(sys.stdin)
+print(json.dumps([o for o in names if any(re.fullmatch(p, o) for p in patterns)]))'''
 
 def match_names(
     patterns:str|Sequence[str], # regular expressions, of whole names
@@ -104,6 +106,7 @@ class Data(Checked):
     max_bytes:int=8192 # script bytes of a batch, padding included
     balance:float=0. # how much more often clips with rare tags are drawn, 0 to 1
     most_repeats:float=4. # most times that a clip is drawn in an epoch, where `balance` is on
+    allow_missing:bool=False # train all the same where clips lack codes or their sound has changed
     ranges = dict(max_rows=(1,10**9), max_bytes=(1,10**9), balance=(0,1), most_repeats=(1,1000))
 
 # %% ../nbs/tools/settings.ipynb #5b6518c9

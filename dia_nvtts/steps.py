@@ -10,12 +10,13 @@ __all__ = ['lr_at', 'compute_dtype', 'trained_weights', 'prepare_model', 'need_b
 # %% ../nbs/10_steps.ipynb #96ddd35e
 import hashlib
 import math
-from collections.abc import Iterator, Sequence
+import signal
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from importlib.util import find_spec
-from itertools import chain, count, islice
+from itertools import chain, count, islice, tee
 from typing import NamedTuple
 
 import torch
@@ -172,15 +173,23 @@ def fill_part(
     return corrupt_codes(batch, corrupt, config, chance) if corrupt else batch
 
 # %% ../nbs/10_steps.ipynb #657ac36c
+class _Filled:
+    "A part becomes a batch where it is looked up."
+    def __init__(self, fill): self.fill = fill
+    def __getitem__(self, part): return self.fill(part)
+
+def _deaf(worker): # whoever stops a run speaks to all of its processes; the main one answers
+    for o in signal.SIGTERM,signal.SIGINT: signal.signal(o, signal.SIG_IGN)
+
 def make_batches(
-    parts:list[Part],
+    parts:Iterable[Part],
     fill, # a function from a part to its batch
     workers:int=0, # processes that make batches ahead of time
     pin:bool=False, # in memory that a GPU copies fast
 ) -> Iterator[Batch]:
-    "The batches of `parts`, in order."
-    return iter(DataLoader(parts, batch_size=None, collate_fn=fill, num_workers=workers,
-                           pin_memory=pin, generator=torch.Generator()))
+    "The batches of `parts`, in order; parts are asked for as they are needed."
+    return iter(DataLoader(_Filled(fill), batch_size=None, sampler=parts, num_workers=workers,
+                           pin_memory=pin, generator=torch.Generator(), worker_init_fn=_deaf))
 
 # %% ../nbs/10_steps.ipynb #d2a06f0b
 @dataclass
@@ -285,18 +294,19 @@ def training_steps(
     optimizer = optimizer or make_optimizer(model, recipe.lr, recipe.weight_decay, recipe.optimizer)
     scored,optimizer = acc.prepare(_Scored(model, mixed), optimizer)
     scaler,weights = scaler or make_scaler(dtype, acc.device),[recipe.first_codebook] + [1.]*(C-1)
-    plan,total = list(plan_steps(examples, config, cfg, start)),count_steps(examples, config, cfg)
-    mine = [parts[acc.process_index::acc.num_processes] for parts in plan]
+    plan,ahead = tee(plan_steps(examples, config, cfg, start))
+    total = count_steps(examples, config, cfg)
+    mine = slice(acc.process_index, None, acc.num_processes)
     fill = partial(fill_part, examples=examples, config=config, uncond_p=recipe.uncond_p,
                    corrupt=recipe.corrupt)
     workers = cfg.run.workers if gpu else 0
-    batches = make_batches(list(chain.from_iterable(mine)), fill, workers, gpu)
-    for step,(parts,own) in enumerate(zip(plan, mine), start):
+    batches = make_batches((o for parts in ahead for o in parts[mine]), fill, workers, gpu)
+    for step,parts in enumerate(plan, start):
         targets,rows,cells = _count(parts, examples, config)
         rate = lr_at(step, total, recipe.lr, recipe.lr_end, recipe.warmup, recipe.schedule)
         totals = torch.full((C,), targets, device=acc.device)
         with advise_on_memory(cfg.data.max_rows, recipe.mode, recipe.recompute):
-            seen = _add_gradients(scored, own, batches, acc, scaler, weights, totals)
+            seen = _add_gradients(scored, parts[mine], batches, acc, scaler, weights, totals)
             loss,most = seen[2,0],recipe.max_grad_norm
             norm,finite = _move(scored, optimizer, acc, scaler, rate, most, loss)
         means = (seen[0]/seen[1].clamp(min=1)).tolist()

@@ -8,6 +8,7 @@ __all__ = ['dia_preprocess', 'dia_encode', 'dia_verify', 'dia_estimate', 'dia_tr
 
 # %% ../../nbs/tools/cli.ipynb #4120fe69
 import json
+import math
 import os
 import sys
 import time
@@ -190,8 +191,8 @@ def dia_train(
     config:str='', # JSON file of settings, for example the config.json of another run
     write_config:str='', # write all settings into this file, and stop
     revision:str='', # of a model on the hub: a commit, a tag or a branch
-    overwrite:bool=False, # start over in a folder that is not empty
-    resume:bool=False, # go on after the last whole checkpoint
+    overwrite:bool=False, # start over where a run has ended
+    resume:bool=False, # go on where one has ended; one that was interrupted goes on by itself
     codec:str='', # that speaks samples; default the one that belongs to the model
     detector:str='', # that listens when `best_by` is a measure of tags; default as for dia evaluate
     **settings # fields of the parts of `TrainConfig`
@@ -203,10 +204,15 @@ def dia_train(
         _refuse_file(write_config)
         _write_json(write_config, cfg.to_flat())
         return print(f'written: {write_config}; dia train --config {write_config} starts from it')
-    from dia_nvtts.train import train
-    r = train(cfg, overwrite, resume, **_voice(cfg, codec, detector))
-    def row(d): return f'loss {d["loss"]:.3f}, EOS accuracy {d["eos_accuracy"]:.0%}'
+    from dia_nvtts.train import Stopped, train
+    try: r = train(cfg, overwrite, resume, **_voice(cfg, codec, detector))
+    except Stopped as e:
+        print(f'dia train: {e}', file=sys.stderr)
+        raise SystemExit(e.code) from None
+    def row(d): # NaN is None in a journal
+        return f'loss {d["loss"] or math.nan:.3f}, EOS accuracy {d["eos_accuracy"] or 0:.0%}'
     print(f'{r.steps} steps' + (f', {r.skipped} skipped' if r.skipped else ''))
+    if r.left_out: print(f'{r.left_out} clips were left out: {r.folder}/report.html says why')
     if r.first: print(f'  base       {row(r.first)}\n  now        {row(r.last)}')
     if r.best: print(f'  best       {row(r.best)}, step {r.best["step"]}: {r.folder}/best')
     print(f'written: {r.weights}, {r.folder}/report.html')
@@ -363,7 +369,7 @@ def dia_evaluate(
         from dia_nvtts.evaluate import evaluate
         from dia_nvtts.train import read_examples
         config = read_config(model)
-        held_out = read_examples(data, codes, config, split)
+        held_out = read_examples(data, codes, config, split, allow_missing=True)
         reads = model, data, codes, scripts, *adapter.split(',')
         with output_folder(out, 'evaluate', overwrite, reads=reads) as folder:
             tuned,voice = _load(config, model, adapter, adapter_scale, codec, dtype, device)
