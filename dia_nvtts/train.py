@@ -523,8 +523,6 @@ def _run_folder(cfg, acc, overwrite, resume, **record):
     out,reads = Path(cfg.run.out),[cfg.data.data, cfg.data.codes or cfg.data.data, cfg.recipe.model]
     if resume and not overwrite: _refuse_another(out, cfg)
     with output_folder(out, 'train', overwrite, resume, reads, _deciding(cfg)) as folder:
-        for left in folder.glob('.*.tmp*'):                            # by a killed process
-            shutil.rmtree(left) if left.is_dir() else left.unlink()
         packages = 'dia_nvtts','torch','transformers','peft','accelerate','datasets'
         record = dict(cfg.to_flat(), versions={o:version(o) for o in packages},
                       source=source_of(cfg.recipe.model), **record)
