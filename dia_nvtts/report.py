@@ -286,8 +286,9 @@ def training_report(
     run,rows = Path(run),read_metrics(run)
     train = [r for r in rows if r.get('kind','train') == 'train']
     valid = [r for r in rows if r.get('kind') == 'valid']
+    name = re.sub(r'^\.(.+)\.new$', r'\1', run.resolve().name) # of `output_folder`
     (shown,best),(settings,made) = _some_of(valid),_settings(run)
-    return write_page(run/'report.html', 'training.html', title=f'Training: {run.resolve().name}',
+    return write_page(run/'report.html', 'training.html', title=f'Training: {name}',
                       intro=f'{len(train):,} steps, {len(valid)} validations.', remark=remark,
                       curves=loss_curves(rows), valid=shown, best=best, left_out=_left_out(rows),
                       panels=list(filter(None, (_panel(train, key) for key in _PANELS))),

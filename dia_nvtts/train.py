@@ -546,8 +546,8 @@ class RunResult:
 # %% ../nbs/11_train.ipynb #29a2670f
 def _left_out(cfg, examples, held_out): # a row for each split and reason
     both = (cfg.data.train_splits, examples),(cfg.data.valid_split, held_out)
-    return [dict(split=split, why=why, clips=len(ids), such_as=ids[:8]) for split,found in both
-            for why,ids in getattr(found, 'left_out', {}).items()]
+    return [dict(reason=f'{split}: {why}', clips=len(ids), such_as=ids[:8])
+            for split,found in both for why,ids in getattr(found, 'left_out', {}).items()]
 
 def _finish(watch, out, left_out):
     "Save the weights, write the report, and say what came of it; `watch` of the main process."
@@ -619,7 +619,7 @@ def fit(
             again = ' and --resume' if folder != out else ' without --overwrite'
             if acc.is_main_process:
                 watch.journal = Journal(here, acc, start, total, progress)
-                if odd and not start: watch.journal.write('left_out', step=0, left_out=odd)
+                for o in odd if not start else (): watch.journal.write('left_out', step=0, **o)
             try: _take_steps(watch, acc, examples, start, again if overwrite else '')
             finally:
                 if watch.journal: watch.journal.close()
