@@ -20,9 +20,8 @@ from fastcore.basics import patch
 from .files import MARK, atomic_path, check_space, output_folder, read_json
 from .progress import progress_bar
 from .settings import Checked
-from .sound import MAX_SECONDS, check_audio, load_audio
-from .tags import (PROFILES, SECOND_LOOK, UNKNOWN, Rejected, encode_text, load_profile,
-                            read_text, spoken_words, to_script)
+from .tags import (MAX_SECONDS, PROFILES, SECOND_LOOK, UNKNOWN, Rejected, encode_text,
+                            load_profile, read_text, spoken_words, to_script)
 
 # %% ../nbs/02_corpus.ipynb #ed931635
 @dataclass(frozen=True)
@@ -461,6 +460,7 @@ def check_row(
     rules:Rules,
 ) -> tuple: # `Clip` and notes
     "Make a `Clip` of one row, or raise `Rejected`."
+    from dia_nvtts.sound import check_audio # loads numpy, which an option of a command need not
     if row.get('bad'): raise Rejected('bad_row', row['bad'])
     text,speaker = row.get('text'), rules.speaker
     woman = str(row.get('gender')).strip().lower().startswith('f')

@@ -4,9 +4,9 @@
 
 # %% auto #0
 __all__ = ['EVENTS', 'SPLIT_ROWS', 'DIA_TAGS', 'PROFILES', 'SECOND_LOOK', 'TAG_COLOURS', 'WORDS', 'KNOWN_TAGS', 'SPEAKERS',
-           'MAX_BYTES', 'UNKNOWN', 'tag_colour', 'read_text', 'load_profile', 'repair_mojibake', 'is_symbol',
-           'Rejected', 'Script', 'encode_text', 'decode_text', 'to_script', 'find_tags', 'strip_tags', 'spoken_words',
-           'unknown_tags', 'clean_script', 'read_scripts']
+           'MAX_BYTES', 'MAX_SECONDS', 'UNKNOWN', 'tag_colour', 'read_text', 'load_profile', 'repair_mojibake',
+           'is_symbol', 'Rejected', 'Script', 'encode_text', 'decode_text', 'to_script', 'find_tags', 'strip_tags',
+           'spoken_words', 'unknown_tags', 'clean_script', 'read_scripts']
 
 # %% ../nbs/00_tags.ipynb #2cd3371a
 import json, os, re, unicodedata
@@ -214,6 +214,7 @@ class Script:
 
 # %% ../nbs/00_tags.ipynb #d7ed795e
 MAX_BYTES = 1024 # the text encoder of Dia has this many positions; nari's own code cuts silently
+MAX_SECONDS = 35.4 # what fits into 3,072 rows at 86.13 frames a second
 
 def encode_text(
     script:str, # text with `[S1]` and `[S2]`

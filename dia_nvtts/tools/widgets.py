@@ -13,11 +13,11 @@ from html import escape
 from pathlib import Path
 from threading import Event, Lock, Thread
 
-from ..corpus import Clip, load_audio
+from ..corpus import Clip
 from ..delay import apply_delay, plot_tokens
 from ..files import read_json
 from ..report import mark_tags, plot_losses, png_bytes, read_metrics
-from ..sound import as_wave, plot_spectrogram
+from ..sound import as_wave, load_audio, plot_spectrogram
 
 import ipywidgets as W
 import numpy as np
