@@ -12,12 +12,12 @@ from pathlib import Path
 
 from ..batch import Example
 from ..checkpoint import save_dia
-from ..codec import Codec, encode_batch, load_codec
+from ..codec import Codec, encode_batch
 from ..files import atomic_path
 from ..loss import head_loss
 from ..model import Dia, DiaConfig
-from ..progress import progress_bar
 from ..settings import TrainConfig
+from .codec import follow, reduced
 from .splice import Pieces, Spliced, cut_clip, script_tokens, splice_clips
 from .synth import (MIXES, VOICES, Voice, draw_events, draw_sentence, synthesize,
                                      write_sentence)
@@ -35,14 +35,15 @@ def _read_aloud(script): # tags as they are spelt, letter by letter, each as one
         script = script[:a]+''.join(filter(str.isalpha, tag))+script[b:]
     return script
 
-def _draw_speech(rng, held, tagged): # a script and who says it
+def _draw_speech(rng, held, tagged, rate): # a script and its sound
     words,commas = draw_sentence(rng, held, rng.random() < .03)
     who,jitter = rng.integers(2),1+.01*rng.uniform(-1, 1, 2)
     events = draw_events(rng, len(words), MIXES['even']) if rng.random() < tagged else ()
     text = write_sentence(rng, words, commas, *events)
     kinds,voice = dict(zip(EVENTS, rng.permutation(KNOWN_TAGS))),VOICES['mf'[who]]
     script = to_script(text, kinds, ('[S1]','[S2]')[who]).text
-    return script,Voice(voice.f0*jitter[0], voice.scale*jitter[1])
+    voice = Voice(voice.f0*jitter[0], voice.scale*jitter[1])
+    return script,synthesize(_read_aloud(script), voice, int(rng.integers(2**31)), rate)
 
 # %% ../../nbs/standin/04_base.ipynb #d2602062
 def speech_pieces(
@@ -51,21 +52,14 @@ def speech_pieces(
     seed:int=0,
     held:bool=False, # sentences that the stand-in corpus keeps for `dev` and `test`?
     tagged:float=0., # share of clips with tags in the script, any of `KNOWN_TAGS`, read aloud
-    progress:bool=False, # show a bar
 ) -> list[Pieces]:
     "Random sentences without nonverbal sounds, spoken, encoded and cut at their words."
     rng,rate,out = np.random.default_rng([seed, held]),codec.sample_rate,[]
-    with progress_bar(n, 'speech', 'clip', disable=not progress) as bar:
-        while len(out) < n:
-            said = []
-            for _ in range(min(500, n-len(out))):
-                script,voice = _draw_speech(rng, held, tagged)
-                sound = synthesize(_read_aloud(script), voice, int(rng.integers(2**31)), rate)
-                said.append((script, sound))
-                bar.update()
-            for (script,sound),codes in zip(said, encode_batch(codec, [s.wave for _,s in said])):
-                times = [(word, begin) for word,begin,_ in sound.words]
-                out.append(cut_clip(script, codes, times, rate/codec.hop))
+    for begin in range(0, n, 500):
+        said = [_draw_speech(rng, held, tagged, rate) for _ in range(min(500, n-begin))]
+        for (script,sound),codes in zip(said, encode_batch(codec, [s.wave for _,s in said])):
+            times = [(word, start) for word,start,_ in sound.words]
+            out.append(cut_clip(script, codes, times, rate/codec.hop))
     return out
 
 # %% ../../nbs/standin/04_base.ipynb #base0004
@@ -117,7 +111,7 @@ def base_steps(
     model:Dia, # of `prepare_model`, changed in place
     clips:Sequence[Spliced],
     cfg:TrainConfig,
-) -> Iterator[tuple[float,float]]: # after each step: loss and the reading head's loss, in nats
+) -> Iterator[dict]: # after each step: loss and the reading head's loss, in nats
     "Train on clips whose pieces are known."
     recipe,examples,head = cfg.recipe,spliced_examples(clips),ReadingHead(model)
     optimizer = make_optimizer(model, recipe.lr, recipe.weight_decay)
@@ -136,7 +130,7 @@ def base_steps(
             for group in optimizer.param_groups: group['lr'] = lr
             optimizer.step()
             optimizer.zero_grad()
-            yield found.loss.item(),read.item()
+            yield dict(loss=found.loss.item(), reading=read.item())
     finally: head.hook.remove()
 
 # %% ../../nbs/standin/04_base.ipynb #base0008
@@ -149,33 +143,27 @@ def _rounded(numbers): return [round(x, 4) for x in numbers]
 
 def build_base(
     out:str|Path, # folder for config.json, model.safetensors and about.json
-    codec:Codec|None=None, # default the tiny one that ships
-    clips:int=6000, # sentences that are spoken
-    spliced:int=60000, # sentences made of their pieces
-    steps:int=18000, # 0.12 CPU seconds each
+    codec:Codec,
     seed:int=0,
-    progress:bool=True, # show bars
+    share:float=1., # of sentences spoken, sentences made of their pieces, steps of 0.12 CPU seconds
 ) -> dict: # what about.json holds: sizes, how made, validation
     "Train a tiny Dia on speech and save it in half precision; `load_dia` reads it."
-    codec,config,out = codec or load_codec('tiny', 'cpu'),DiaConfig.tiny(),Path(out)
-    pieces = speech_pieces(clips, codec, seed, False, _TAGGED, progress)
-    learn = splice_clips(pieces, spliced, seed, jump=.3)
-    check = splice_clips(speech_pieces(200, codec, seed, True, 0., progress), 200, seed, jump=0.)
+    clips,spliced,steps = reduced(share, (6000,40), (60000,60), (18000,4))
+    learn = splice_clips(speech_pieces(clips, codec, seed, False, _TAGGED), spliced, seed, jump=.3)
+    check = splice_clips(speech_pieces(200, codec, seed, True), 200, seed, jump=0.)
     cfg = TrainConfig.flat(steps=steps, seed=seed, **_RECIPE)
-    model = prepare_model(Dia(config).reset_parameters(seed), 'full')
-    with progress_bar(steps, 'base', 'step', disable=not progress) as bar:
-        for loss,read in base_steps(model, learn, cfg):
-            bar.set_postfix(dict(loss=f'{loss:.3f}', reading=f'{read:.3f}'), refresh=False)
-            bar.update()
+    model = prepare_model(Dia(DiaConfig.tiny()).reset_parameters(seed), 'full')
+    follow(base_steps(model, learn, cfg), steps, 'base')
     model = model.half().float() # what is measured is what is stored
     found = validate(model, spliced_examples(check))
     save_dia(model.half(), out)
-    digest = hashlib.sha256((out/'model.safetensors').read_bytes()).hexdigest()
+    file = Path(out)/'model.safetensors'
     loss,ends = _rounded([found['loss'], found['eos_accuracy']])
     about = dict(made_by='dia_nvtts.standin.base.build_base', codec=codec.id, clips=clips,
                  tagged=_TAGGED, spliced=spliced, steps=steps, seed=seed,
                  batch_rows=cfg.data.max_rows,
-                 parameters=sum(p.numel() for p in model.parameters()), sha256=digest, loss=loss,
+                 parameters=sum(p.numel() for p in model.parameters()),
+                 sha256=hashlib.sha256(file.read_bytes()).hexdigest(), loss=loss,
                  per_codebook=_rounded(found['per_codebook']), eos_accuracy=ends)
-    with atomic_path(out/'about.json') as p: p.write_text(json.dumps(about, indent=1))
+    with atomic_path(file.with_name('about.json')) as p: p.write_text(json.dumps(about, indent=1))
     return about

@@ -4,7 +4,8 @@
 
 # %% auto #0
 __all__ = ['CODEC_SIZES', 'FLOOR', 'SCALES', 'random_script', 'training_sound', 'log_mel', 'mel_distance', 'fill_codebooks',
-           'count_used', 'train_codec', 'round_trip', 'tell_sounds_apart', 'measure_codec', 'build_codec']
+           'count_used', 'train_codec', 'round_trip', 'tell_sounds_apart', 'measure_codec', 'reduced', 'follow',
+           'build_codec']
 
 # %% ../../nbs/standin/02_codec.ipynb #ea28a4e4
 import math
@@ -13,7 +14,7 @@ from pathlib import Path
 
 from ..codec import (Codec, as_codec, decode_codes, encode_batch, load_codec, new_dac,
                              save_codec)
-from ..detector import mel_bands
+from ..detector import RATE, mel_bands
 from ..progress import progress_bar
 from ..sound import resample
 from .synth import LEXICON, SOUNDS, Voice, event_sound, synthesize
@@ -38,17 +39,13 @@ def random_script(rng:np.random.Generator) -> str:
     return ' '.join(out)
 
 # %% ../../nbs/standin/02_codec.ipynb #codec002
-def training_sound(
-    clips:int,
-    seed:int=0,
-    sample_rate:int=8000, # Hz
-) -> list[Tensor]: # waves (W,)
+def training_sound(clips:int, seed:int=0) -> list[Tensor]: # waves (W,) at 8 kHz
     "Random scripts by random voices, at levels from 0.6 to 1.2."
     rng,out = np.random.default_rng(seed),[]
     for _ in range(clips):
         voice = Voice(rng.uniform(85, 240), rng.uniform(.95, 1.2))
         said = synthesize(random_script(rng), voice, int(rng.integers(2**31)), 16000).wave
-        wave = resample(said, 16000, sample_rate)*np.float32(rng.uniform(.6, 1.2))
+        wave = resample(said, 16000, RATE)*np.float32(rng.uniform(.6, 1.2))
         out.append(torch.from_numpy(wave))
     return out
 
@@ -56,26 +53,21 @@ def training_sound(
 FLOOR = 2e-3 # of a magnitude: what is softer does not count, and the background of the stand-in is
 
 def log_mel(
-    wave:Tensor, # (B,W)
+    wave:Tensor, # (B,W) at 8 kHz
     n_fft:int, # samples in a window; a quarter of it is the step
     bands:int,
-    sample_rate:int=8000, # Hz
 ) -> Tensor: # (B,bands,steps) in nat
     "Log magnitudes in mel bands; white noise of RMS 1 has one of about 1 at any `n_fft`."
     window = torch.hann_window(n_fft, device=wave.device)
     steps = torch.stft(wave, n_fft, n_fft//4, window=window/window.norm(), return_complex=True)
-    return (mel_bands(n_fft, bands, sample_rate).to(wave.device)@steps.abs()+FLOOR).log()
+    return (mel_bands(n_fft, bands, RATE).to(wave.device)@steps.abs()+FLOOR).log()
 
 # %% ../../nbs/standin/02_codec.ipynb #codec004
 SCALES = (128, 12), (256, 24), (512, 40), (1024, 64) # window in samples, mel bands
 
-def mel_distance(
-    a:Tensor, # (B,W)
-    b:Tensor, # (B,W)
-    rate:int=8000, # Hz
-) -> Tensor: # scalar, nat
+def mel_distance(a:Tensor, b:Tensor) -> Tensor: # (B,W) at 8 kHz, twice -> scalar, nat
     "Mean difference of the log-mel spectra over windows of four lengths."
-    apart = [(log_mel(a, n, m, rate)-log_mel(b, n, m, rate)).abs().mean() for n,m in SCALES]
+    apart = [(log_mel(a, *scale)-log_mel(b, *scale)).abs().mean() for scale in SCALES]
     return sum(apart)/len(apart)
 
 # %% ../../nbs/standin/02_codec.ipynb #e3bc5fdb
@@ -94,10 +86,7 @@ def fill_codebooks(
         residual = residual-q(residual)[0]
 
 # %% ../../nbs/standin/02_codec.ipynb #codec005
-def count_used(
-    codes:Tensor, # (B,C,T)
-    codebook_size:int,
-) -> Tensor: # (C,codebook_size)
+def count_used(codes:Tensor, codebook_size:int) -> Tensor: # (B,C,T) -> (C,codebook_size)
     "How often each entry occurs."
     return torch.stack([c.flatten().bincount(minlength=codebook_size) for c in codes.unbind(1)])
 
@@ -142,7 +131,7 @@ def train_codec(
             z,codes,_,commitment,codebook = model.quantizer(z)
             vq = .25*commitment+codebook
             used += count_used(codes, model.codebook_size)
-        mel = mel_distance(model.decoder(z)[:,0], x[:,0], model.sample_rate)
+        mel = mel_distance(model.decoder(z)[:,0], x[:,0])
         opt.zero_grad()
         (mel+vq).backward()
         nn.utils.clip_grad_norm_(model.parameters(), 1.)
@@ -156,25 +145,23 @@ def round_trip(codec:Codec, waves:list) -> tuple[list, list]: # decoded waves (W
     return [decode_codes(codec, c)[:len(w)] for c,w in zip(codes, waves)],codes
 
 # %% ../../nbs/standin/02_codec.ipynb #codec008
-def _gist(wave, rate): # (2*24,) what a sound is like: mean and spread over time
-    x = log_mel(wave[None], 256, 24, rate)[0]
+def _gist(wave): # (2*24,) what a sound is like: mean and spread over time
+    x = log_mel(wave[None], 256, 24)[0]
     return torch.cat([x.mean(1), x.std(1)])
 
-def _example(kind, i, rate): # (W,) of a nonverbal sound, by two voices in turn
+def _example(kind, i): # (W,) of a nonverbal sound, by two voices in turn
     wave = event_sound(kind, (Voice(115, 1.), Voice(190, 1.15))[i%2], 16000, i)
-    return torch.from_numpy(resample(wave, 16000, rate))
+    return torch.from_numpy(resample(wave, 16000, RATE))
 
-def _centre(kind, rate): # (2*24,)
-    return torch.stack([_gist(_example(kind, i, rate), rate) for i in range(6)]).mean(0)
+def _centre(kind): return torch.stack([_gist(_example(kind, i)) for i in range(6)]).mean(0)
 
 # %% ../../nbs/standin/02_codec.ipynb #codec009
 def tell_sounds_apart(codec:Codec) -> tuple: # right before the codec, right after it, of how many
     "How many nonverbal sounds the nearest-spectrum judge names right, before and after the codec."
-    rate = codec.sample_rate
-    centres = torch.stack([_centre(kind, rate) for kind in SOUNDS])
-    cases = [(k, _example(kind, 1000+i, rate)) for k,kind in enumerate(SOUNDS) for i in range(8)]
+    centres = torch.stack([_centre(kind) for kind in SOUNDS])
+    cases = [(k, _example(kind, 1000+i)) for k,kind in enumerate(SOUNDS) for i in range(8)]
     def right(waves):
-        named = [int((centres-_gist(wave, rate)).abs().mean(1).argmin()) for wave in waves]
+        named = [int((centres-_gist(wave)).abs().mean(1).argmin()) for wave in waves]
         return sum(name == k for name,(k,_) in zip(named, cases))
     clean = [wave for _,wave in cases]
     return right(clean),right(round_trip(codec, clean)[0]),len(cases)
@@ -182,33 +169,45 @@ def tell_sounds_apart(codec:Codec) -> tuple: # right before the codec, right aft
 # %% ../../nbs/standin/02_codec.ipynb #codec011
 def measure_codec(codec:Codec) -> dict: # mel (nat), used and perplexity by codebook, sounds right
     "What a codec reaches on fresh sounds."
-    waves = training_sound(24, 10**6, codec.sample_rate) # training uses small seeds
+    waves = training_sound(24, 10**6) # training uses small seeds
     back,codes = round_trip(codec, waves)
     n = count_used(torch.cat(codes).T[None], codec.codebook_size)
     p = n/n.sum(1, keepdim=True)
     perplexity = (-(p*p.clamp(min=1e-9).log()).sum(1)).exp().tolist()
-    def apart(a, b): return float(mel_distance(a[None], b[None], codec.sample_rate))
-    mel = np.mean([apart(a, b) for a,b in zip(waves, back)])
-    before,after,of = tell_sounds_apart(codec)
+    mel = np.mean([float(mel_distance(a[None], b[None])) for a,b in zip(waves, back)])
+    sounds = dict(zip(('before', 'after', 'of'), tell_sounds_apart(codec)))
     return dict(mel=round(float(mel), 3), used=(n>0).sum(1).tolist(),
-                perplexity=[round(o, 1) for o in perplexity],
-                sounds=dict(before=before, after=after, of=of))
+                perplexity=[round(o, 1) for o in perplexity], sounds=sounds)
+
+# %% ../../nbs/standin/02_codec.ipynb #codec012
+def reduced(share:float, *sizes:tuple[int,int]) -> list[int]: # sizes: (all of it, at least)
+    "A `share` of sizes of a build."
+    return [max(least, round(size*share)) for size,least in sizes]
+
+# %% ../../nbs/standin/02_codec.ipynb #codec014
+def follow(
+    steps:Iterator[dict], # numbers of each step, by name
+    total:int, # steps
+    what:str, # is built
+):
+    "Take all steps, with a bar that shows their numbers."
+    with progress_bar(total, what, 'step') as bar:
+        for numbers in steps:
+            shown = {name: f'{x:.3f}' for name,x in numbers.items() if isinstance(x, float)}
+            bar.set_postfix(shown, refresh=False)
+            bar.update()
 
 # %% ../../nbs/standin/02_codec.ipynb #95466894
 def build_codec(
     out:str|Path, # folder for 'codec.safetensors' and 'codec.json'
     seed:int=0,
-    steps:int=2800, # 0.1 CPU seconds each
-    clips:int=1200, # to train on, 2.2 s each
-    progress:bool=True,
+    share:float=1., # of clips, 2.2 s each, and steps, 0.1 CPU seconds each
 ) -> dict: # as `measure_codec`
     "Make the small codec: sounds, training, rounding to float16, measuring, writing."
+    steps,clips = reduced(share, (2800,4), (1200,16))
     torch.manual_seed(seed)
     model = new_dac(CODEC_SIZES)
-    with progress_bar(steps, 'codec', 'step', disable=not progress) as bar:
-        for log in train_codec(model, training_sound(clips, seed), steps):
-            bar.set_postfix(dict(mel=f"{log['mel']:.2f}"), refresh=False)
-            bar.update()
+    follow(train_codec(model, training_sound(clips, seed), steps), steps, 'codec')
     codec = as_codec(model.half().float())
     metrics = measure_codec(codec)
     made = dict(by='dia_nvtts.standin.codec.build_codec', seed=seed, steps=steps, clips=clips,

@@ -14,7 +14,7 @@ from ..codec import Codec, decode_codes, encode_audio, encode_batch, load_codec
 from ..detector import (HOP, RATE, Recording, SoundNet, StandInDetector, event_tags,
                                 load_detector, mel_steps, save_detector, stand_in_recordings)
 from ..score import false_events, shuffle_requests, tag_scores
-from ..progress import progress_bar
+from .codec import follow, reduced
 from ..tags import EVENTS
 
 import numpy as np
@@ -71,7 +71,7 @@ def train_detector(
     labels:Tensor, # (n,1+TAPE//HOP)
     steps:int,
     seed:int=0,
-) -> Iterator[float]: # loss of each step in nats
+) -> Iterator[dict]: # loss of each step in nats
     "Train on random crops."
     mel,n = torch.cat([mel_steps(wave[None]) for wave in waves]),int(_SECONDS*RATE/HOP)
     gen = torch.Generator().manual_seed(seed)
@@ -87,7 +87,7 @@ def train_detector(
         opt.zero_grad()
         loss.backward()
         opt.step()
-        yield loss.item()
+        yield dict(loss=loss.item())
 
 # %% ../../nbs/standin/05_detector.ipynb #c10368e7
 def _spoilt(codes, codebook_size, gen): # a tenth of them replaced by any
@@ -120,24 +120,19 @@ def measure_detector(
 # %% ../../nbs/standin/05_detector.ipynb #dete0005
 def build_detector(
     out:str|Path, # folder for 'detector.safetensors' and 'detector.json'
-    codec:Codec|None=None, # default the tiny one that ships
-    recordings:int=1600, # to learn from, about 2 s each
-    steps:int=2000, # of training
+    codec:Codec,
     seed:int=0,
-    measured:int=240, # held-out recordings to measure on
-    progress:bool=True, # show a bar
+    share:float=1., # of recordings of 2 s to learn from and to measure on, and of steps
 ) -> dict: # as `measure_detector`
     "Make the small detector."
-    codec,kinds = codec or load_codec('tiny', 'cpu'),list(EVENTS)
+    recordings,steps,measured = reduced(share, (1600,60), (2000,4), (240,20))
     learn = stand_in_recordings(recordings, seed, held=False, spread=.04, profile='paper')
+    kinds = list(EVENTS)
     clean,labels = make_tapes(learn, 'paper', seed)
     waves = torch.cat([clean, through_codec(clean, codec), through_codec(clean, codec, .25, seed)])
     torch.manual_seed(seed)
     net = SoundNet(1+len(kinds))
-    with progress_bar(steps, 'detector', 'step', disable=not progress) as bar:
-        for loss in train_detector(net, waves, labels.repeat(3, 1), steps, seed):
-            bar.set_postfix(dict(loss=f'{loss:.3f}'), refresh=False)
-            bar.update()
+    follow(train_detector(net, waves, labels.repeat(3, 1), steps, seed), steps, 'detector')
     net = net.half().float() # what is measured is what is stored
     metrics = measure_detector(StandInDetector(net, kinds, profile='paper'), codec, measured)
     made = dict(by='dia_nvtts.standin.detector.build_detector', recordings=recordings, steps=steps,

@@ -434,13 +434,10 @@ def dia_build_assets(
     from dia_nvtts.codec import load_codec
     from dia_nvtts.standin.detector import build_detector
     torch.set_num_threads(1) # one order of additions, whatever the machine
-    def part(n, least): return max(least, round(n*share))
     def coder(): return load_codec(str(folder), 'cpu')
-    makers = {'codec.safetensors': lambda: build_codec(folder, seed, part(2800, 4), part(1200, 16)),
-              'dia/model.safetensors': lambda: build_base(folder/'dia', coder(), part(6000, 40),
-                                                part(60000, 60), part(18000, 4), seed=seed),
-              'detector.safetensors': lambda: build_detector(folder, coder(), part(1600, 60),
-                                                part(2000, 4), seed, part(240, 20))}
+    makers = {'codec.safetensors': lambda: build_codec(folder, seed, share),
+              'dia/model.safetensors': lambda: build_base(folder/'dia', coder(), seed, share),
+              'detector.safetensors': lambda: build_detector(folder, coder(), seed, share)}
     with output_folder(out, 'build_assets', overwrite) as folder:
         for name,make in makers.items():
             began = time.process_time()
