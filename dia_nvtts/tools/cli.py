@@ -7,6 +7,7 @@ __all__ = ['dia_preprocess', 'dia_encode', 'dia_verify', 'dia_estimate', 'dia_tr
            'dia_export', 'dia_benchmark', 'dia_build_assets', 'dia_doctor', 'dia']
 
 # %% ../../nbs/tools/cli.ipynb #4120fe69
+import hashlib
 import json
 import math
 import os
@@ -222,12 +223,9 @@ def _part(kind, given): # the fields of a dataclass that were given, and the def
     return kind(**{f.name: given[f.name] for f in fields(kind) if f.name in given})
 
 # %% ../../nbs/tools/cli.ipynb #a0f0f061
-def _write_sound(file, spoken, script, codec): # -> its row in samples.json
+def _write_sound(file, wave, codec):
     import soundfile as sf
-    W,rate = len(spoken.wave),codec.sample_rate
-    with atomic_path(file) as p: sf.write(p, spoken.wave.numpy(), rate, subtype='PCM_16')
-    return dict(file=file.name, script=script, seed=spoken.seed, frames=W//codec.hop,
-                seconds=round(W/rate, 3))
+    with atomic_path(file) as p: sf.write(p, wave.numpy(), codec.sample_rate, subtype='PCM_16')
 
 def _load(config, model, adapter, adapter_scale, codec, dtype, device): # -> adapted model, codec
     from dia_nvtts.checkpoint import load_dia
@@ -253,6 +251,32 @@ def _note(scripts):
     from dia_nvtts.generate import check_script
     for i,script in enumerate(scripts):
         for note in check_script(script, cut=True): print(f'script {i} {note}', file=sys.stderr)
+
+# %% ../../nbs/tools/cli.ipynb #say00001
+def _digests(paths): # of files, and of adapters in folders
+    files = [o/'adapter_model.safetensors' if o.is_dir() else o for o in map(Path, paths)]
+    files = [o for o in files if o.is_file()]
+    return {str(o): hashlib.sha256(o.read_bytes()).hexdigest()[:16] for o in files}
+
+def _row(file, script, seed, codec): # of samples.json
+    import soundfile as sf
+    W = sf.info(file).frames
+    return dict(file=file.name, script=script, seed=seed, frames=W//codec.hop,
+                seconds=round(W/codec.sample_rate, 3))
+
+def _say(folder, out, scripts, dia, voice, seed, **how): # -> rows; goes on with what is there
+    from dia_nvtts.generate import speak_all
+    from dia_nvtts.progress import progress_bar
+    files = [folder/f'{i:03d}.wav' for i in range(len(scripts))]
+    there = {i for i,file in enumerate(files) if file.is_file()}
+    with progress_bar(len(scripts), 'generate', 'script', len(there)) as bar:
+        def write(i, spoken):
+            _write_sound(files[i], spoken.wave, voice)
+            seconds = len(spoken.wave)/voice.sample_rate
+            bar.write(f'{out}/{files[i].name}  {seconds:6.2f} s  {scripts[i]}', sys.stdout)
+            bar.update(i not in there)
+        speak_all(dia, voice, scripts, seed=seed, on_spoken=write, there=there, **how)
+    return [_row(file, scripts[i], seed+i, voice) for i,file in enumerate(files)]
 
 # %% ../../nbs/tools/cli.ipynb #7a843787
 @command(speaking=Speaking)
@@ -281,28 +305,22 @@ def dia_generate(
     how = asdict(_part(Speaking, speaking)) | dict(compile=compile)
     said,words = _asked(script, scripts, prompt, prompt_text, profile, any_tag)
     from dia_nvtts.checkpoint import read_config, source_of
-    from dia_nvtts.generate import speak_all
-    from dia_nvtts.progress import progress_bar
     from dia_nvtts.sound import load_audio
-    device,config,rows = _device(device),read_config(model),{}
-    reads = model, prompt, scripts, *adapter.split(',')
-    with output_folder(out, 'generate', overwrite, reads=reads) as folder:
+    device,config = _device(device),read_config(model)
+    reads = [model, *(o.strip() for o in (prompt, scripts, *adapter.split(',')) if o.strip())]
+    made = dict(model=model, source=source_of(model), adapter=adapter, prompt=prompt,
+                adapter_scale=adapter_scale, prompt_text=words, **how)
+    begun = made | dict(scripts=said, codec=codec, dtype=dtype, read=_digests(reads[1:]))
+    with output_folder(out, 'generate', overwrite, False, reads, begun) as folder:
         dia,voice = _load(config, model, adapter, adapter_scale, codec, dtype, device)
         wave = load_audio(prompt, voice.sample_rate) if prompt else None
         _note(said)
-        with progress_bar(len(said), 'generate', 'script') as bar:
-            def write(i, spoken):
-                rows[i] = _write_sound(folder/f'{i:03d}.wav', spoken, said[i], voice)
-                bar.write(f'{out}/{i:03d}.wav  {rows[i]["seconds"]:6.2f} s  {said[i]}', sys.stdout)
-                bar.update()
-            speak_all(dia, voice, said, prompt=wave, prompt_script=words, on_spoken=write, **how)
-        del how['batch'], how['seed']
-        made = dict(model=model, source=source_of(model), adapter=adapter, prompt=prompt,
-                    adapter_scale=adapter_scale, prompt_text=words, codec=voice.id, **how)
-        _write_json(folder/'samples.json', made | dict(samples=[rows[i] for i in sorted(rows)]))
-    if empty := [row['file'] for row in rows.values() if not row['frames']]:
-        raise ValueError(f'nothing was generated for {", ".join(sorted(empty))}: try another '
-                         '--seed, a longer script or more --max_rows')
+        rows = _say(folder, out, said, dia, voice, prompt=wave, prompt_script=words, **how)
+        del made['batch'], made['seed']
+        _write_json(folder/'samples.json', made | dict(codec=voice.id, samples=rows))
+    if empty := [row['file'] for row in rows if not row['frames']]:
+        raise ValueError(f'nothing was generated for {", ".join(empty)}: try another --seed, '
+                         'a longer script or more --max_rows')
 
 # %% ../../nbs/tools/cli.ipynb #430c6f75
 @dataclass(frozen=True)

@@ -6,12 +6,12 @@
 __all__ = ['LICENCE', 'model_card', 'export_adapter']
 
 # %% ../../nbs/tools/export.ipynb #380e544f
-import json
+import re
 from pathlib import Path
 
-from ..files import output_folder
-from ..checkpoint import load_dia, save_dia
-from ..lora import (adapter_from_hf, adapter_to_hf, load_adapter, merge_adapter,
+from ..files import output_folder, read_json
+from ..checkpoint import fetch, load_dia, save_dia
+from ..lora import (ADAPTER_FILES, adapter_from_hf, adapter_to_hf, load_adapter, merge_adapter,
                             read_adapter_config)
 from ..report import read_metrics
 
@@ -27,21 +27,24 @@ LICENCE = (
 # %% ../../nbs/tools/export.ipynb #expo0001
 _NOT_RECIPE = 'model','data','codes','out','generation','versions' # paths, and what is elsewhere
 
+def _plain(text): # Markdown that shows a text as it is, in one line
+    return re.sub(r'([\\`*\[\]<>|&~])', r'\\\1', ' '.join(str(text).split()))
+
 def _table(head, rows): # Markdown
-    line = lambda cells: f'| {" | ".join(map(str, cells))} |'
-    return '\n'.join([line(head), '|'+'---|'*len(head), *map(line, rows)])
+    lines = [f'| {" | ".join(map(_plain, cells))} |' for cells in (head,*rows)]
+    return '\n'.join([lines[0], '|'+'---|'*len(head), *lines[1:]])
 
 def _recipe(run): # parts of the card
-    file = Path(run)/'config.json'
-    if not file.is_file(): return []
-    settings = json.loads(file.read_text(encoding='utf-8'))
+    if not (file := Path(run)/'config.json').is_file(): return []
+    settings = read_json(file)
     chosen = [(k,v) for k,v in settings.items() if k not in _NOT_RECIPE and v not in ('',None)]
-    versions = ', '.join(f'{k} {v}' for k,v in settings.get('versions', {}).items())
+    versions = dict(settings.get('versions') or {})
+    versions = _plain(', '.join(f'{k} {v}' for k,v in versions.items()))
     return ['## Recipe', _table(('setting','value'), chosen), f'Versions: {versions}']
 
 def _measured(run): # parts of the card
     if not (Path(run)/'metrics.jsonl').is_file(): return []
-    valid = [r for r in read_metrics(run) if r.get('kind') == 'valid']
+    valid = [r for r in read_metrics(run) if r.get('kind') == 'valid' and r.get('loss')]
     rows = []
     for r in [valid[0],valid[-1]] if len(valid) > 1 else valid:
         who = 'base' if r is valid[0] and r['step'] == 0 else 'tuned'
@@ -59,28 +62,28 @@ def model_card(
     run:str|Path|None=None, # folder of the training run, for recipe and numbers
 ) -> str: # Markdown
     "The README of exported weights."
-    made = f'Fine-tuned from `{base}` (generation: {generation}) with dia_nvtts.'
+    made = f'Fine-tuned from {_plain(base)} (generation: {generation}) with dia_nvtts.'
     known = [*_recipe(run), *_measured(run)] if run else []
-    said = [f'# {title}', made, f'```python\n{how_to_load}\n```', *known, '## Licence', LICENCE]
+    said = [f'# {_plain(title)}', made, f'```python\n{how_to_load}\n```', *known, '## Licence', LICENCE]
     return '\n\n'.join(said) + '\n'
 
 # %% ../../nbs/tools/export.ipynb #expo0003
 _LOADED = { # how what was written is loaded
     ('merged','nari'): """from dia_nvtts.checkpoint import load_dia
-model = load_dia('{out}')""",
+model = load_dia({out!r})""",
     ('merged','hf'): """from transformers import DiaForConditionalGeneration
-model = DiaForConditionalGeneration.from_pretrained('{out}')""",
+model = DiaForConditionalGeneration.from_pretrained({out!r})""",
     ('adapter','hf'): """from peft import PeftModel
 from transformers import DiaForConditionalGeneration
-base = DiaForConditionalGeneration.from_pretrained('{model}')
-model = PeftModel.from_pretrained(base, '{out}')""",
+base = DiaForConditionalGeneration.from_pretrained({model!r})
+model = PeftModel.from_pretrained(base, {out!r})""",
     ('adapter','nari'): """from dia_nvtts.checkpoint import load_dia
 from dia_nvtts.lora import load_adapter
-model = load_adapter(load_dia('{model}'), '{out}')"""}
+model = load_adapter(load_dia({model!r}), {out!r})"""}
 
 # %% ../../nbs/tools/export.ipynb #ae5d7ecf
 def export_adapter(
-    adapter:str|Path, # folder with an adapter
+    adapter:str|Path, # folder with an adapter, or its id on the hub
     out:str|Path, # folder to write
     model:str='nari-labs/Dia-1.6B-0626', # base; read for `merged`, named in the card otherwise
     to:str='merged', # or `adapter`
@@ -91,15 +94,15 @@ def export_adapter(
     "Merge an adapter into its base, or turn it into the other layout; with a card."
     if to not in ('merged','adapter'): raise ValueError(f'to is {to!r}: expected merged or adapter')
     if layout not in ('nari','hf'): raise ValueError(f'layout is {layout!r}: expected nari or hf')
-    adapter,out = Path(adapter),Path(out)
-    record = read_adapter_config(adapter).get('auto_mapping') or {}
+    folder,out = fetch(adapter, ADAPTER_FILES, 'the folder of an adapter'),Path(out)
+    record = read_adapter_config(folder)['auto_mapping'] or {}
     generation = 'first release' if record.get('cross_attention_rope') else '0626'
-    with output_folder(out, 'export', overwrite, reads=[adapter,model]) as tmp:
+    with output_folder(out, 'export', overwrite, reads=[folder,model]) as tmp:
         if to == 'merged':
-            merged = merge_adapter(load_adapter(load_dia(model), adapter))
+            merged = merge_adapter(load_adapter(load_dia(model), folder))
             save_dia(merged.to(dtype) if dtype else merged, tmp, layout)
-        else: (adapter_to_hf if layout == 'hf' else adapter_from_hf)(adapter, tmp)
-        load = _LOADED[to,layout].format(out=out.name, model=model)
-        card = model_card(out.name, model, generation, load, adapter.parent)
+        else: (adapter_to_hf if layout == 'hf' else adapter_from_hf)(folder, tmp)
+        load = _LOADED[to,layout].format(out=out.name, model=str(model))
+        card = model_card(out.name, model, generation, load, folder.parent)
         (tmp/'README.md').write_text(card, encoding='utf-8')
     return out
