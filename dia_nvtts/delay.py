@@ -11,12 +11,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-# %% ../nbs/04_delay.ipynb #3d603853
+# %% ../nbs/04_delay.ipynb #dela0001
 def _check_delay(delay, C):
     if len(delay) != C:
         raise ValueError(f'delay has {len(delay)} entries, codes have {C} codebooks')
     if min(delay) < 0: raise ValueError(f'delay is {list(delay)}: expected no negative entry')
 
+# %% ../nbs/04_delay.ipynb #3d603853
 def apply_delay(
     codes:Tensor, # `(B,T,C)` tokens
     delay:Sequence[int], # rows by which each of the `C` codebooks is late, from 0
@@ -28,8 +29,7 @@ def apply_delay(
     _check_delay(delay, C)
     out = codes.new_full((B, T+max(delay), C), pad)
     for c,d in enumerate(delay):
-        out[:,:d,c] = bos
-        out[:,d:d+T,c] = codes[...,c]
+        out[:,:d,c],out[:,d:d+T,c] = bos,codes[...,c]
     return out
 
 # %% ../nbs/04_delay.ipynb #00a4e8a6
@@ -45,9 +45,16 @@ def revert_delay(
         raise ValueError(f'got {rows} rows: expected at least the largest delay, {max(delay)}')
     return torch.stack([delayed[:,d:d+T,c] for c,d in enumerate(delay)], -1)
 
-# %% ../nbs/04_delay.ipynb #b99765dd
+# %% ../nbs/04_delay.ipynb #dela0004
 _KINDS = {'code':'#9ecae1', 'BOS':'#d9d9d9', 'EOS':'#de2d26', 'PAD':'#f7f7f7'}
 
+def _explain(ax): # the colours, above the axis
+    from matplotlib.patches import Patch
+    kinds = [Patch(facecolor=v, edgecolor='grey', label=k) for k,v in _KINDS.items()]
+    ax.legend(handles=kinds, ncols=4, fontsize=7, loc='lower center',
+              bbox_to_anchor=(.5,1), frameon=False)
+
+# %% ../nbs/04_delay.ipynb #b99765dd
 def plot_tokens(
     tokens:Tensor, # `(T,C)` delayed tokens
     bos:int, eos:int, pad:int, # the three special tokens
@@ -58,7 +65,6 @@ def plot_tokens(
     "Draw rows on x and codebooks on y, coloured by what a cell holds; returns the axis."
     import matplotlib.pyplot as plt
     from matplotlib.colors import ListedColormap
-    from matplotlib.patches import Patch
     T,C = tokens.shape
     if ax is None: _,ax = plt.subplots(figsize=(6,2), dpi=72)
     kind = torch.zeros(T, C, dtype=torch.long)
@@ -69,7 +75,5 @@ def plot_tokens(
             if numbers: ax.text(t, c, int(tokens[t,c]), ha='center', va='center', fontsize=8)
             if scored is not None and scored[t,c]: ax.plot(t, c-.3 if numbers else c, 'k.', ms=2)
     ax.set(xlabel='row', ylabel='codebook', yticks=range(C))
-    kinds = [Patch(facecolor=v, edgecolor='grey', label=k) for k,v in _KINDS.items()]
-    ax.legend(handles=kinds, ncols=4, fontsize=7, loc='lower center',
-              bbox_to_anchor=(.5,1), frameon=False)
+    _explain(ax)
     return ax

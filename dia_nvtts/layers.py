@@ -118,6 +118,7 @@ def _turn(x, cos, sin): # cos and sin (T,1,H/2)
     turned = (x32*torch.cat([cos,cos], -1)).addcmul_(halves, torch.cat([-sin,sin], -1))
     return turned.to(x.dtype)
 
+# %% ../nbs/05_layers.ipynb #laye0002
 class _Rotate(torch.autograd.Function):
     "A rotation, whose gradient is the rotation back; keeps the angles alone."
     @staticmethod

@@ -31,6 +31,7 @@ def _summed(logits, targets): # (n,C,V), (n,C) -> (C,)
     cost = F.cross_entropy(logits, targets, ignore_index=-100, reduction='none')
     return cost.view(n, C).sum(0)
 
+# %% ../nbs/08_loss.ipynb #loss0002
 def _in_chunks(f, parts): # each part is computed again for its backward pass
     again = dict(use_reentrant=False, preserve_rng_state=False)
     return sum(checkpoint(f, *part, **again) for part in parts)
