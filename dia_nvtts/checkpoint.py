@@ -114,23 +114,25 @@ def save_dia(
 # %% ../nbs/tools/checkpoint.ipynb #ffad64f4
 _HUB = re.compile(r'([\w.-]+/[\w.-]+)(?:@([\w./-]+))?') # id, revision
 
-def _download(id, revision, patterns) -> Path:
-    wanted = dict(revision=revision, allow_patterns=list(patterns))
+def _download(id, revision, patterns, kind) -> Path:
+    wanted = dict(revision=revision, allow_patterns=patterns, repo_type=kind)
     with suppress(DryRunError): # without a network, what was fetched before will do
         found = snapshot_download(id, dry_run=True, **wanted)
-        check_space(HF_HUB_CACHE, sum(o.file_size for o in found if o.will_download), id)
+        check_space(HF_HUB_CACHE, sum(o.file_size or 0 for o in found if o.will_download), id)
+        wanted['revision'] = found[0].commit_hash if found else revision # of this very listing
     return Path(snapshot_download(id, **wanted))
 
 def fetch(
     source:str|Path, # folder or file, or a hub id, alone or with a revision: 'id@revision'
-    patterns:Sequence[str], # files that are wanted, such as '*.json'
+    patterns:Sequence[str]|None, # files that are wanted, such as '*.json'; None for all
     what:str='a model', # for the message
+    kind:str='model', # of repository: `model` or `dataset`
 ) -> Path: # raises FileNotFoundError, or OSError where it cannot be downloaded
     "What is here stays where it is; what is on the hub is downloaded once."
     if Path(source).exists(): return Path(source)
     if not (named := _HUB.fullmatch(str(source))):
         raise FileNotFoundError(f'{source} is no folder, file or hub id: expected {what}')
-    try: return _download(*named.groups(), patterns)
+    try: return _download(*named.groups(), patterns, kind)
     except Exception as e: # of the network's library, whichever that is
         why = ' '.join(str(e).split()) or type(e).__name__
         raise OSError(f'{source} is not a folder here and cannot be fetched from the hub: '

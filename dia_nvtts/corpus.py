@@ -5,7 +5,7 @@
 # %% auto #0
 __all__ = ['ALIASES', 'CHUNK', 'SHARES', 'SPEAKERS_ENOUGH', 'Clip', 'Rules', 'find_columns', 'Source', 'in_split_order',
            'parquet_files', 'open_source', 'audio_bytes', 'check_row', 'divide', 'assign_splits', 'shared_with_train',
-           'check_apart', 'Report', 'preprocess', 'read_processed', 'read_report']
+           'check_apart', 'Report', 'read_report', 'preprocess', 'read_processed']
 
 # %% ../nbs/02_corpus.ipynb #6fdeedd5
 import csv, fnmatch, hashlib, io, json, os, re, shutil, zlib
@@ -25,18 +25,18 @@ from .tags import (MAX_SECONDS, PROFILES, SECOND_LOOK, UNKNOWN, Rejected, encode
 
 # %% ../nbs/02_corpus.ipynb #ed931635
 @dataclass(frozen=True)
-class Clip:
+class Clip(Checked):
     "One usable row of a corpus: an object of `processed_dataset.json`."
     id:str # unique in the corpus; the name of the file where the corpus gives no other
     split:str # 'train', 'dev', 'test', 'other' or the corpus's own word
     text:str # the script: '[S1] So, (breaths) hello.'
     original_text:str # the transcript as it came
-    audio_path:str|None # relative to the folder; None when only text was read
-    emotion:str|None
-    speaker_id:str|None
-    duration:float|None # seconds, as measured; as stated when only text was read
-    tags:tuple = () # the nonverbal tags of `text` in order
-    source:str|None = None # the corpus within the corpus: 'VoxCeleb', 'Expresso'
+    audio_path:str=None # relative to the folder; None when only text was read
+    emotion:str=None
+    speaker_id:str=None
+    duration:float=None # seconds, as measured; as stated when only text was read
+    tags:tuple=() # the nonverbal tags of `text` in order
+    source:str=None # the corpus within the corpus: 'VoxCeleb', 'Expresso'
 
 # %% ../nbs/02_corpus.ipynb #ffb5025b
 @dataclass(frozen=True)
@@ -79,6 +79,7 @@ def __post_init__(self:Rules): # a table and a number do as well as their text
     table = load_profile(self.profile) # as it is now, whatever becomes of the file
     if self.profile not in PROFILES: object.__setattr__(self, 'profile', json.dumps(table))
 
+# %% ../nbs/02_corpus.ipynb #srl01
 @patch(as_prop=True)
 def columns(self:Rules): # what we need -> column, where its name is given
     named = dict(text=self.text_column, audio=self.audio_column,
@@ -157,6 +158,7 @@ def _configurations(card): # the list `configs` in the YAML of a README -> {name
     found = [o for o in listed if isinstance(o, dict)] if isinstance(listed, list) else []
     return {str(o.get('config_name', 'default')): o.get('data_files') for o in found}
 
+# %% ../nbs/02_corpus.ipynb #scd01
 def _by_card(names, card, config): # -> {split: names}, as the card divides them
     found,out = _configurations(card), {}
     if found and config and config not in found:
@@ -213,12 +215,13 @@ def _same_columns(where, found, columns): # every file of a corpus has what the 
         raise ValueError(f'{where} has no column {missing[0]!r}, which other files of the corpus '
                          f'have; it has {", ".join(found)[:300]}')
 
-def _parquet_head(files, rules, opened): # -> what we need -> column; split -> rows
-    import pyarrow as pa, pyarrow.parquet as pq
+# %% ../nbs/02_corpus.ipynb #ph01
+def _parquet_head(files, rules, opened, errors): # -> what we need -> column; split -> rows
+    import pyarrow.parquet as pq
     columns,rows = None, Counter()
     for split,name in [(s, o) for s in files for o in files[s]]:
         try: meta = pq.read_metadata(opened(name))
-        except pa.ArrowException as e:
+        except errors as e:
             raise ValueError(f'{name}: not a parquet file: {_first_line(e)}') from None
         found = meta.schema.to_arrow_schema().names
         columns = columns or find_columns(found, rules.columns, rules.audio, name)
@@ -227,23 +230,24 @@ def _parquet_head(files, rules, opened): # -> what we need -> column; split -> r
     return columns, dict(rows)
 
 # %% ../nbs/02_corpus.ipynb #298c4286
-def _parquet(files, rules, opened, **more): # {split: names}, what opens a name -> Source
+def _parquet(files, rules, opened, errors=(), **more): # {split: names}, what opens one -> Source
     import pyarrow as pa, pyarrow.parquet as pq
-    columns,rows = _parquet_head(files, rules, opened)
+    errors = (pa.ArrowException, OSError, ValueError, OverflowError, *errors)
+    columns,rows = _parquet_head(files, rules, opened, errors)
     def read(split):
         for name in files[split]:
-            with pq.ParquetFile(opened(name), buffer_size=1<<20, pre_buffer=False) as f:
-                try:
+            try:
+                with pq.ParquetFile(opened(name), buffer_size=1<<20, pre_buffer=False) as f:
                     for batch in f.iter_batches(CHUNK, columns=list(columns.values())):
                         for row in batch.to_pylist():
                             yield {what: row[c] for what,c in columns.items()}
                         del batch
                         pa.default_memory_pool().release_unused() # else the peak grows
-                except (pa.ArrowException, OSError, ValueError, OverflowError) as e:
-                    raise ValueError(f'{name}: damaged: {_first_line(e)}') from None
+            except errors as e: raise ValueError(f'{name}: damaged: {_first_line(e)}') from None
     return Source(columns, rows, read, **more)
 
-def _local_parquet(folder, names, rules):
+# %% ../nbs/02_corpus.ipynb #lp01
+def _local_parquet(folder, names, rules): # -> Source
     card = ''
     if _is_inside(folder/'README.md', folder):
         with open(folder/'README.md', encoding='utf-8', errors='replace') as f: card = f.read(2**20)
@@ -277,6 +281,7 @@ def _find_sound(folder, name): # 'activated' -> 'activated.wav' or 'wavs/activat
             path = place+name+suffix
             if path.lower().endswith(_SOUNDS) and _is_inside(folder/path, folder): return path
 
+# %% ../nbs/02_corpus.ipynb #s4cc2ed8
 def _header(lines, folder): # -> delimiter, names of columns, and is there none?
     head = lines[0] if lines else ''
     delimiter = next((d for d in '\t|' if d in head), max(',;', key=head.count))
@@ -297,7 +302,7 @@ def _csv_rows(table): # -> names of columns; rows, where 'bad' says why one cann
         i += used
         while cells and len(cells)>n and not cells[-1].strip(): cells.pop() # of a spreadsheet
         if bare and cells: cells[0] = _find_sound(table.parent, cells[0]) or cells[0]
-        if cells is None: bad = 'a quote that opens and does not close before what could be rows: write "" for it'
+        if cells is None: bad = 'a quote that opens and does not close before what could be rows'
         elif not any(map(str.strip, cells)): continue
         elif len(cells)!=n:
             why = f'; is {delimiter!r} in the text, without quotes around it?'
@@ -331,6 +336,7 @@ def _find_tables(folder):
     raise ValueError(f'{folder}: found {n} sound files but neither parquet files nor metadata.csv, '
                      '.tsv or .jsonl: expected one, with columns such as file_name and text')
 
+# %% ../nbs/02_corpus.ipynb #sc13aefa
 def _tables(folder, rules): # -> Source
     tables,columns,rows = _find_tables(folder), None, {}
     for table in tables:
@@ -351,42 +357,43 @@ def _tables(folder, rules): # -> Source
     return Source(columns, count, lambda split: iter(rows[split]), named, folder)
 
 # %% ../nbs/02_corpus.ipynb #eb0cd1a7
-def _no_hub(source, e):
-    why = f'{type(e).__name__}: {_first_line(e)}'
-    return ValueError(f'{source}: no folder of this name, and the Hugging Face hub did not give it '
-                      f"({why}); expected a hub id, a folder, or 'synthetic'")
-
-def _download(source, revision): # -> folder of one commit
-    from huggingface_hub import constants, snapshot_download
-    from huggingface_hub.errors import DryRunError
-    get = partial(snapshot_download, source, repo_type='dataset')
-    try: todo = get(revision=revision, dry_run=True)
-    except DryRunError: todo = [] # no network: what is stored already
-    except Exception as e: raise _no_hub(source, e) from None # every library below has its own
-    need = sum(o.file_size or 0 for o in todo if o.will_download)
-    check_space(constants.HF_HUB_CACHE, need, f'the download of {source}')
-    try: return Path(get(revision=todo[0].commit_hash if todo else revision))
-    except Exception as e: raise _no_hub(source, e) from None
-
-# %% ../nbs/02_corpus.ipynb #hb01
 def _stream(source, rules): # -> Source, or None where nothing is in parquet files
     from huggingface_hub import HfApi, HfFileSystem
+    from huggingface_hub.errors import HfHubHTTPError
+    errors = HfHubHTTPError.__bases__ # of the network's library, whichever that is
     try:
         info = HfApi().dataset_info(source, revision=rules.revision)
         fs,at = HfFileSystem(), f'datasets/{source}@{info.sha}/'
-        names = [o.rfilename for o in info.siblings]
+        names = sorted(o.rfilename for o in info.siblings)
         card = fs.read_text(at+'README.md') if 'README.md' in names else ''
-    except Exception as e: raise _no_hub(source, e) from None # every library below has its own
-    names = sorted(o for o in names if o.endswith('.parquet'))
+    except (ValueError, *errors) as e:
+        raise ValueError(f'{source} is not a folder here and cannot be read from the hub: '
+                         + _first_line(e)) from None
+    names = [o for o in names if o.endswith('.parquet')]
     if not names: return None
     block = 2**22 if rules.audio else 2**16 # bytes read ahead
-    found = _parquet(parquet_files(names, card, rules.configuration), rules,
-                     lambda name: fs.open(at+name, block_size=block), commit=info.sha)
-    def read(split):
-        try: yield from found.read(split)
-        except Exception as e:
-            raise ValueError(f'{source}: cannot go on reading: {_first_line(e)}') from None
-    return replace(found, read=read)
+    return _parquet(parquet_files(names, card, rules.configuration), rules,
+                    lambda o: fs.open(at+o, block_size=block), errors, commit=info.sha)
+
+# %% ../nbs/02_corpus.ipynb #fo01
+def _from_folder(folder, rules): # -> Source
+    if not folder.is_dir():
+        raise ValueError(f'source: {folder} is a file; expected the folder that holds it')
+    os.listdir(folder) # a folder that may not be read says so here
+    names = _files(folder, '**/*.parquet')
+    return _local_parquet(folder, names, rules) if names else _tables(folder, rules)
+
+# %% ../nbs/02_corpus.ipynb #sfo01
+def _from_hub(source, rules): # -> Source
+    from dia_nvtts.checkpoint import fetch
+    if not re.fullmatch(r'[A-Za-z0-9][\w.-]*/[\w.-]+', source):
+        raise ValueError(f'source: {source} is not there; expected a hub id such as '
+                         "deepvk/NonverbalTTS, a folder, or 'synthetic'")
+    found = _stream(source, rules) if rules.streaming or not rules.audio else None
+    if found: return found
+    named = f'{source}@{rules.revision}' if rules.revision else source
+    folder = fetch(named, None, 'a corpus', 'dataset')
+    return replace(_from_folder(folder, rules), commit=folder.name)
 
 # %% ../nbs/02_corpus.ipynb #e557d8b0
 def open_source(
@@ -394,22 +401,9 @@ def open_source(
     rules:Rules=Rules(),
 ) -> Source:
     "The rows of `source`; raise `ValueError` or `OSError` for what cannot be read."
-    folder,commit = Path(source), ''
-    if not str(source).strip() or not folder.exists():
-        if not re.fullmatch(r'[A-Za-z0-9][\w.-]*/[\w.-]+', str(source)):
-            raise ValueError(f'source: {source} is not there; expected a hub id such as '
-                             "deepvk/NonverbalTTS, a folder, or 'synthetic'")
-        found = _stream(str(source), rules) if rules.streaming or not rules.audio else None
-        if found: return found
-        folder = _download(str(source), rules.revision)
-        commit = folder.name
-    elif rules.revision: raise ValueError(f'revision: {source} is a folder, and has none')
-    if not folder.is_dir():
-        raise ValueError(f'source: {folder} is a file; expected the folder that holds it')
-    os.listdir(folder) # a folder that may not be read says so here
-    names = _files(folder, '**/*.parquet')
-    found = _local_parquet(folder, names, rules) if names else _tables(folder, rules)
-    return replace(found, commit=commit)
+    if not str(source).strip() or not Path(source).exists(): return _from_hub(str(source), rules)
+    if rules.revision: raise ValueError(f'revision: {source} is a folder, and has none')
+    return _from_folder(Path(source), rules)
 
 # %% ../nbs/02_corpus.ipynb #cf6f4119
 def _blank(v): return v is None or v!=v or (isinstance(v, str) and not v.strip())
@@ -420,6 +414,7 @@ def _number_or_none(v):
     except (TypeError, ValueError, OverflowError): return None
     return v if isfinite(v) else None
 
+# %% ../nbs/02_corpus.ipynb #scf6f411
 def _safe(name): # a file name that every file system takes, still one to one
     plain = re.sub(r'[^A-Za-z0-9._-]', '_', name).lstrip('.')[:100]
     return plain if plain==name else f'{plain}-{zlib.crc32(name.encode("utf-8", "replace")):08x}'
@@ -555,39 +550,37 @@ def check_apart(
 
 # %% ../nbs/02_corpus.ipynb #91ce3d59
 @dataclass
-class Report:
+class Report(Checked):
     "What `preprocess` did; `rows` is always `kept` and the rejected together."
-    rows:int = 0
-    kept:int = 0
-    rejected:dict = field(default_factory=dict) # reason -> rows
-    tags:dict = field(default_factory=dict) # tag -> events in kept rows
-    seconds:float = 0. # of kept sound
-    splits:dict = field(default_factory=dict) # split -> dict of rows, kept, seconds, tags
-    speakers:int = 0
-    emotions:dict = field(default_factory=dict) # emotion -> kept rows
-    notes:dict = field(default_factory=dict) # what was repaired or removed -> times
-    columns:dict = field(default_factory=dict) # what we need -> the column it came from
-    rates:dict = field(default_factory=dict) # '16000' Hz -> kept rows
-    divided:str = '' # how train, dev and test were made; empty where the corpus has its own
-    shared:list = field(default_factory=list) # sentences: what dev and test share with train
-    commit:str = '' # of the hub
-    def noted(self, kind): # 'unknown_cue' -> {'[ascending tones]': 3}
-        "Names and counts of the notes of one kind."
-        return {k.split(': ', 1)[1]: n for k,n in self.notes.items() if k.startswith(f'{kind}: ')}
-    def __str__(self):
-        lines = [f'{self.rows:,} rows = {self.kept:,} kept + {self.rows-self.kept:,} rejected; '
-                 f'{self.seconds/3600:.2f} h, {self.speakers:,} speakers',
-                 'rejected: ' + _listed(self.rejected), 'tags: ' + _listed(self.tags)]
-        for s,found in self.splits.items():
-            rows = f"{found['kept']:,} of {found['rows']:,} rows"
-            lines.append(f"  {s}: {rows}, {found['seconds']/60:.1f} min")
-        return '\n'.join(lines + [f'commit: {self.commit}']*bool(self.commit) + self.advice())
+    rows:int=0
+    kept:int=0
+    rejected:dict=field(default_factory=dict) # reason -> rows
+    tags:dict=field(default_factory=dict) # tag -> events in kept rows
+    seconds:float=0. # of kept sound
+    splits:dict=field(default_factory=dict) # split -> dict of rows, kept, seconds, tags
+    speakers:int=0
+    emotions:dict=field(default_factory=dict) # emotion -> kept rows
+    notes:dict=field(default_factory=dict) # what was repaired or removed -> times
+    columns:dict=field(default_factory=dict) # what we need -> the column it came from
+    rates:dict=field(default_factory=dict) # '16000' Hz -> kept rows
+    divided:str='' # how train, dev and test were made; empty where the corpus has its own
+    shared:list=field(default_factory=list) # sentences: what dev and test share with train
+    commit:str='' # of the hub
 
+# %% ../nbs/02_corpus.ipynb #rp02
 def _listed(counts, most=12): # 'a 3, b 1'
     some = ', '.join(f'{k} {v:,}' for k,v in list(counts.items())[:most])
     return (some or 'none') + (f' and {len(counts)-most:,} more' if len(counts)>most else '')
 
-def _ranked(counter): return dict(sorted(counter.items(), key=lambda o: (-o[1], str(o[0]))))
+@patch
+def __str__(self:Report):
+    lines = [f'{self.rows:,} rows = {self.kept:,} kept + {self.rows-self.kept:,} rejected; '
+             f'{self.seconds/3600:.2f} h, {self.speakers:,} speakers',
+             'rejected: ' + _listed(self.rejected), 'tags: ' + _listed(self.tags)]
+    for s,found in self.splits.items():
+        rows = f"{found['kept']:,} of {found['rows']:,} rows"
+        lines.append(f"  {s}: {rows}, {found['seconds']/60:.1f} min")
+    return '\n'.join(lines + [f'commit: {self.commit}']*bool(self.commit) + self.advice())
 
 # %% ../nbs/02_corpus.ipynb #569c3cd7
 _SAID = { # notes of one kind -> what the report says of them
@@ -600,6 +593,12 @@ _SOUND_SAID = {
     'antiphase': 'have channels that cancel each other: the louder one is taken',
     'over_full_scale': 'are over full scale, and are scaled down'}
 
+@patch
+def noted(self:Report, kind): # 'unknown_cue' -> {'[ascending tones]': 3}
+    "Names and counts of the notes of one kind."
+    return {k.split(': ', 1)[1]: n for k,n in self.notes.items() if k.startswith(f'{kind}: ')}
+
+# %% ../nbs/02_corpus.ipynb #ad01
 @patch
 def advice(self:Report) -> list: # of sentences
     "What the user should know: disputed emoji, what was left out, poor sound, splits that overlap."
@@ -617,6 +616,22 @@ def advice(self:Report) -> list: # of sentences
                    'column `split`, or let --split_by sentence make them')
     return out + self.shared
 
+# %% ../nbs/02_corpus.ipynb #rr01
+def read_report(
+    folder:str|Path, # written by `preprocess`
+) -> tuple: # the settings it was made with, `Report`; both empty where there is none
+    "The report of a processed folder; raise `ValueError` where it is damaged."
+    path = Path(folder)/'report.json'
+    if not path.is_file(): return {}, Report()
+    made = dict(settings={}, report={}) | read_json(path)
+    try:
+        known = {k: v for k,v in made['report'].items() if k in Report.__dataclass_fields__}
+        settings,report = dict(made['settings']), Report(**known)
+        counts = [*report.rejected.values(), *(o['rows'] for o in report.splits.values())]
+        if {*map(type, counts)}<={int}: return settings, report
+    except (TypeError, ValueError, KeyError, AttributeError): pass
+    raise ValueError(f'{path}: expected settings and counts, as dia preprocess writes them')
+
 # %% ../nbs/02_corpus.ipynb #2cf8cda9
 def _name_row(row, number, seen): # its id, or the name of its file in a table, or its number
     file = _file_of(row) if isinstance(row.get('audio'), str) else None
@@ -624,6 +639,7 @@ def _name_row(row, number, seen): # its id, or the name of its file in a table, 
     names = [path.stem, str(path.with_suffix(''))] if path.stem else []
     return _text_or_none(row.get('id')) or next((o for o in names if o not in seen), number)
 
+# %% ../nbs/02_corpus.ipynb #s2cf8cda
 def _check_chunk(rows, start, split, seen, out, source, rules, on_row):
     "What became of `rows`, of which the first is row `start` of the split: a record."
     part = dict(split=split, kept=[], rejected=[], notes=Counter())
@@ -649,6 +665,7 @@ def _records(out): # of the journal; a line that was being written when all stop
     if whole!=raw: os.truncate(out/_JOURNAL, len(whole))
     return [json.loads(o) for o in whole.splitlines()]
 
+# %% ../nbs/02_corpus.ipynb #sa48889d
 def _check_all(source, out, rules, splits, progress):
     "Check all chunks that have no record yet."
     made = _records(out)
@@ -671,24 +688,20 @@ def _check_all(source, out, rules, splits, progress):
                 if n>=most: break
 
 # %% ../nbs/02_corpus.ipynb #53387eb7
-def _count_splits(clips, rejected):
-    rows = Counter(c.split for c in clips) + Counter(row['split'] for row in rejected)
-    splits = {}
-    for split,n in in_split_order(rows).items():
-        kept = [c for c in clips if c.split==split]
-        seconds = sum(c.duration or 0 for c in kept)
-        tags = _ranked(Counter(t for c in kept for t in c.tags))
-        splits[split] = dict(rows=n, kept=len(kept), seconds=round(seconds, 3), tags=tags)
-    return splits
+def _ranked(counter): return dict(sorted(counter.items(), key=lambda o: (-o[1], str(o[0]))))
+
+def _totals(clips): # of a split or of all
+    return dict(kept=len(clips), seconds=round(sum(c.duration or 0 for c in clips), 3),
+                tags=_ranked(Counter(t for c in clips for t in c.tags)))
 
 def _count(clips, rejected, notes, **more): # -> Report
     rates = {k[6:]: notes.pop(k) for k in list(notes) if k.startswith('rate: ')}
-    splits = _count_splits(clips, rejected)
-    return Report(rows=len(clips)+len(rejected), kept=len(clips), splits=splits,
+    rows = Counter(c.split for c in clips) + Counter(o['split'] for o in rejected)
+    splits = in_split_order(rows)
+    for s,n in splits.items(): splits[s] = dict(rows=n) | _totals([c for c in clips if c.split==s])
+    return Report(rows=len(clips)+len(rejected), splits=splits, **_totals(clips),
                   rejected=_ranked(Counter(o['reason'] for o in rejected)),
-                  tags=_ranked(Counter(t for c in clips for t in c.tags)),
                   emotions=_ranked(Counter(str(c.emotion) for c in clips)),
-                  seconds=round(sum(o['seconds'] for o in splits.values()), 3),
                   speakers=len({c.speaker_id for c in clips}-{None}),
                   rates=_ranked(rates), notes=_ranked(notes), **more)
 
@@ -705,28 +718,32 @@ def _say_shared(clips): # how dev and test relate to train, a sentence or two ea
                             f'train too, such as {min(both)!r}: what is asked there was learnt')
     return out
 
+# %% ../nbs/02_corpus.ipynb #wr01
+def _write(out, clips, lost, whole): # the files that stay
+    to_json = partial(json.dumps, ensure_ascii=False)
+    kept = ',\n'.join(to_json(asdict(c)) for c in clips)
+    files = {'processed_dataset.json': f'[\n{kept}\n]\n',
+             'rejects.jsonl': ''.join(to_json(o) + '\n' for o in lost),
+             'report.json': to_json(whole, indent=1)}
+    for name,text in files.items():
+        with atomic_path(out/name) as p: p.write_text(text, encoding='utf-8')
+
 # %% ../nbs/02_corpus.ipynb #fn01
 def _finish(source, out, rules, settings):
     "Turn the journal into the files that stay; raise `ValueError` where no row was kept."
     records,notes,said = _records(out), Counter(), ''
-    clips = [Clip(**o | dict(tags=tuple(o['tags']))) for part in records for o in part['kept']]
+    clips = [Clip(**o) for part in records for o in part['kept']]
     lost = [o for part in records for o in part['rejected']]
     for part in records: notes.update(part['notes'])
     if not clips:
         shutil.rmtree(out/'.parts') # the next run reads all rows again
         why = _listed(_ranked(Counter(o['reason'] for o in lost)))
         raise ValueError(f'none of {len(lost):,} rows was kept ({why})'
-                         + (f', such as {lost[0]["id"]}: {lost[0]["detail"]}' if lost else ''))
+                         + ''.join(f', such as {o["id"]}: {o["detail"]}' for o in lost[:1]))
     if rules.split_by!='none': clips,said = assign_splits(clips, rules.split_by, rules.seed)
     report = _count(clips, lost, notes, columns=source.columns, divided=said,
                     shared=_say_shared(clips), commit=source.commit)
-    to_json = partial(json.dumps, ensure_ascii=False)
-    kept = ',\n'.join(to_json(asdict(c)) for c in clips)
-    files = {'processed_dataset.json': f'[\n{kept}\n]\n',
-             'rejects.jsonl': ''.join(to_json(o) + '\n' for o in lost),
-             'report.json': to_json(dict(settings=settings, report=asdict(report)), indent=1)}
-    for name,text in files.items():
-        with atomic_path(out/name) as p: p.write_text(text, encoding='utf-8')
+    _write(out, clips, lost, dict(settings=settings, report=asdict(report)))
     shutil.rmtree(out/'.parts')
     return report
 
@@ -742,6 +759,7 @@ def _choose_splits(source, there, named, rules): # -> splits to read; rules with
     if rules.split_by=='auto' and named: rules = replace(rules, split_by='none')
     return list(dict.fromkeys(wanted)), rules
 
+# %% ../nbs/02_corpus.ipynb #s3189e79
 def _settings(source, found, there, wanted, rules): # what decides the result, as JSON
     folder = found and found.folder
     card = folder/'README.md' if folder else None
@@ -753,13 +771,12 @@ def _settings(source, found, there, wanted, rules): # what decides the result, a
 
 # %% ../nbs/02_corpus.ipynb #05193b61
 def _refuse_older(out, settings): # version 0.1 left no mark, only a report
-    if (out/MARK).exists() or not (out/'report.json').is_file(): return
-    was = read_report(out)[0]
+    was = {} if (out/MARK).exists() else read_report(out)[0]
     for k in ('splits', 'limit', 'seed', 'speaker', 'unknown', 'split_by'):
-        if k in was and was[k]!=settings[k]:
+        if was.get(k, settings[k])!=settings[k]:
             raise ValueError(f'{out} was begun with {k}={was[k]!r}, now it is {settings[k]!r}')
-    if was.get('profile', {})!=load_profile(settings['profile']):
-        raise ValueError(f'{out} was begun with another profile')
+    profile = load_profile(settings['profile'])
+    if was.get('profile', profile)!=profile: raise ValueError(f'{out} has another profile')
 
 # %% ../nbs/02_corpus.ipynb #d978f202
 def preprocess(
@@ -793,60 +810,27 @@ def preprocess(
         _check_all(found, folder, rules, splits, progress)
         return _finish(found, folder, rules, settings)
 
-# %% ../nbs/02_corpus.ipynb #rf01
-def _fill(kind, row, where): # a dataclass from JSON: what is lacking keeps its default
-    if not isinstance(row, dict):
-        raise ValueError(f'{where}: got {type(row).__name__}, expected an object')
-    known = {}
-    for f in fields(kind):
-        if f.name not in row: continue
-        got = row[f.name]
-        if type(got) is int and isinstance(0., f.type) and abs(got)<1e15: got = float(got)
-        if type(got) is list and f.type is tuple: got = tuple(got)
-        finite = not isinstance(got, float) or isfinite(got)
-        if not isinstance(got, f.type) or type(got) is bool or not finite:
-            expected = getattr(f.type, '__name__', str(f.type)).replace(' | None', ' or null')
-            raise ValueError(f'{where}: {f.name} is {str(got)[:80]!r}, expected {expected}')
-        known[f.name] = got
-    return kind(**known)
-
-def _clip(row, number, path):
-    where = f'{path}, entry {number}'
+# %% ../nbs/02_corpus.ipynb #b12cb400
+def _clip(row, i, path): # a clip from JSON; what is not there keeps its default
+    where = f'{path}, entry {i}'
     if not isinstance(row, dict) or 'text' not in row:
         raise ValueError(f'{where}: expected an object with text, audio_path, ...')
-    lacking = dict(id=str(number), split='train', original_text=row['text'])
-    lacking |= dict.fromkeys(('audio_path', 'emotion', 'speaker_id', 'duration'))
-    clip = _fill(Clip, lacking | row, f'{where}, clip {str(row.get("id"))[:80]}')
-    if not all(isinstance(o, str) for o in clip.tags):
-        raise ValueError(f'{where}, clip {clip.id}: tags are {clip.tags}, expected texts')
-    try: encode_text(clip.text)
-    except ValueError as e: raise ValueError(f'{where}, clip {clip.id}: {e}') from None
+    row = dict(id=str(i), split='train', original_text=row['text']) | row
+    try:
+        clip = Clip(**{f.name: row[f.name] for f in fields(Clip) if f.name in row})
+        encode_text(clip.text)
+    except ValueError as e: raise ValueError(f'{where}, clip {str(row["id"])[:80]}: {e}') from None
     return clip
 
-# %% ../nbs/02_corpus.ipynb #b12cb400
+# %% ../nbs/02_corpus.ipynb #rp01
 def read_processed(
     folder:str|Path, # written by `preprocess`, or its processed_dataset.json
 ) -> list: # of `Clip`
     "The clips of a processed folder; raise `FileNotFoundError`, or `ValueError` naming the clip."
     folder = Path(folder)
     path = folder if folder.suffix=='.json' else folder/'processed_dataset.json'
-    if not path.is_file():
-        begun = (path.parent/'.parts').exists()
-        raise FileNotFoundError(f'{path} is not there: ' + (
-            'preprocessing was interrupted, run it again with --resume' if begun
-            else 'run dia_preprocess first'))
-    return [_clip(row, i, path) for i,row in enumerate(read_json(path, list))]
-
-# %% ../nbs/02_corpus.ipynb #rr01
-def read_report(
-    folder:str|Path, # written by `preprocess`
-) -> tuple: # the settings it was made with, `Report`; both empty where there is none
-    "The report of a processed folder; raise `ValueError` where it is damaged."
-    path = Path(folder)/'report.json'
-    if not path.is_file(): return {}, Report()
-    made = read_json(path)
-    settings,report = made.get('settings', {}), _fill(Report, made.get('report', {}), path)
-    rows = [o.get('rows') if isinstance(o, dict) else None for o in report.splits.values()]
-    if not isinstance(settings, dict) or {*map(type, [*rows, *report.rejected.values()])}-{int}:
-        raise ValueError(f'{path}: expected settings and counts, as dia preprocess writes them')
-    return settings, report
+    if path.is_file(): return [_clip(row, i, path) for i,row in enumerate(read_json(path, list))]
+    begun = (path.parent/'.parts').exists()
+    raise FileNotFoundError(f'{path} is not there: ' + (
+        'preprocessing was interrupted, run it again with --resume' if begun
+        else 'run dia_preprocess first'))

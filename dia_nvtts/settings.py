@@ -19,7 +19,8 @@ from difflib import get_close_matches
 from pathlib import Path
 
 # %% ../nbs/tools/settings.ipynb #17ba8c9c
-_TYPES = {bool:'True or False', int:'a whole number', float:'a finite number', str:'a text'}
+_TYPES = {bool:'True or False', int:'a whole number', float:'a finite number', str:'a text',
+          tuple:'a list of texts', dict:'an object', list:'a list'}
 
 class Checked:
     "Base of frozen dataclasses whose fields are checked: `ValueError` in one line for a bad one."
@@ -29,14 +30,16 @@ class Checked:
         for f in fields(self):
             got = getattr(self, f.name)
             if got is None and f.default is None: continue
-            if f.type is float and type(got) is int: got = float(min(got, 10**300))
+            if f.type is float and type(got) is int: got = float(max(-10**300, min(got, 10**300)))
+            if f.type is tuple and type(got) is list: got = tuple(got)
             if f.type is str and isinstance(got, os.PathLike): got = os.fspath(got)
             if expected := self._missed(f.name, f.type, got):
-                raise ValueError(f'{f.name} is {got!r}: expected {expected}')
+                raise ValueError(f'{f.name} is {got!r:.200}: expected {expected}')
             object.__setattr__(self, f.name, got)
 
     def _missed(self, name, kind, got): # what was expected, where it is not met
         if type(got) is not kind or kind is float and not math.isfinite(got): return _TYPES[kind]
+        if kind is tuple and not all(type(o) is str for o in got): return _TYPES[kind]
         known = self.choices.get(name, (got,))
         if got not in known: return f'one of {", ".join(known)}'
         least,most = self.ranges.get(name, (got,got))

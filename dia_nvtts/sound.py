@@ -53,6 +53,7 @@ def _uninterrupted():
         signal.signal(signal.SIGINT, signal.SIG_DFL if old is None else old)
         if came and callable(old): old(*came[0])
 
+# %% ../nbs/01_sound.ipynb #sdf37e81
 _BROKEN = (sf.LibsndfileError, RuntimeError, TypeError, ValueError) # what soundfile raises
 
 def _decode(data, name='audio'): # bytes or path -> (W,channels) float32, Hz
