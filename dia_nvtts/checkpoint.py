@@ -167,8 +167,7 @@ def read_config(
 ) -> DiaConfig:
     "The configuration that belongs to some weights."
     if make := _RANDOM.get(str(source)):
-        found = {k: v for k,v in make().to_dict().items() if k != 'cross_attention_rope'}
-        return DiaConfig.from_dict(found, cross_attention_rope)
+        return make(cross_attention_rope=bool(cross_attention_rope))
     path = _locate(source)
     file = (path if path.is_dir() else path.parent)/'config.json'
     if not file.exists():
@@ -192,7 +191,7 @@ def _weight_files(path:Path) -> list[Path]:
     if path.is_file(): return [path]
     index,one = path/'model.safetensors.index.json',path/'model.safetensors'
     if index.exists(): return _shards(index)
-    found = [one] if one.exists() else sorted(path.glob('*.safetensors'))
+    found = [one] if one.is_file() else sorted(filter(Path.is_file, path.glob('*.safetensors')))
     if len(found) == 1: return found
     if found: raise ValueError(f'{path} holds {len(found)} safetensors files and no index: '
                                f'name one of {[file.name for file in found]}')

@@ -4,7 +4,7 @@
 
 # %% auto #0
 __all__ = ['Codec', 'as_codec', 'dac_sizes', 'new_dac', 'save_codec', 'load_codec', 'codec_for', 'encode_audio', 'decode_codes',
-           'encode_batch', 'audio_hash', 'clips_with_audio', 'encode_clips', 'CodeCache', 'read_codes', 'changed_audio']
+           'encode_batch', 'audio_hash', 'clips_with_audio', 'encode_clips', 'CodeCache', 'changed_audio']
 
 # %% ../nbs/03_codec.ipynb #6332f5fa
 from .corpus import read_processed # first: makes a torchaudio that cannot load harmless
@@ -35,7 +35,6 @@ from torch import Tensor, nn
 class Codec:
     "A `dac.DAC` in evaluation mode, and the numbers that everyone asks for."
     model:DAC = field(repr=False)
-    name:str # what it was loaded as
     id:str # from sizes and weights
 
     sample_rate = property(lambda self: int(self.model.sample_rate)) # Hz
@@ -56,14 +55,11 @@ def _codec_id(model:DAC) -> str:
 
 def as_codec(
     model:DAC,
-    name:str='', # how to call it; its id when empty
     device=None, # None: where the model is
 ) -> Codec:
     "A ready-to-use `Codec` around `model`, which is set to evaluation mode."
     model = model.float().eval().requires_grad_(False)
-    if device is not None: model = model.to(device)
-    id = _codec_id(model)
-    return Codec(model, name or id, id)
+    return Codec(model.to(device) if device is not None else model, _codec_id(model))
 
 # %% ../nbs/03_codec.ipynb #fcee9150
 _SIZES = dict(encoder_dim=1024, encoder_rates=64, latent_dim=16384, decoder_dim=8192,
@@ -75,18 +71,15 @@ def dac_sizes(model:DAC) -> dict: # arguments of `new_dac`
     return {k: getattr(model, k) for k in _SIZES}
 
 # %% ../nbs/03_codec.ipynb #147679ea
-def _fits(name, size):
-    if (name, size)==('latent_dim', None): return True # follows from the others
-    rates = name.endswith('rates') and isinstance(size, (list, tuple)) and 0<len(size)<9
-    numbers = size if rates else [size]
-    return all(type(o) is int and 0<o<=_SIZES.get(name, 0) for o in numbers)
+def _fits(name, size): # rates are lists, one number for each block
+    numbers = size if name.endswith('rates') and isinstance(size, (list, tuple)) else [size]
+    return len(numbers)<9 and all(type(o) is int and 0<o<=_SIZES.get(name, 0) for o in numbers)
 
 def new_dac(sizes:dict) -> DAC: # raises ValueError for a size that a DAC cannot have
     "A `dac.DAC` with random weights."
     for name,size in sizes.items():
-        if not _fits(name, size):
-            raise ValueError(f'got {name} {size!r:.40} as a size of a codec: expected '
-                             f'{", ".join(_SIZES)}, whole numbers above 0')
+        if not _fits(name, size): raise ValueError(
+            f'{name} is {size!r:.40}: expected one of {", ".join(_SIZES)} above 0')
     with warnings.catch_warnings():
         warnings.filterwarnings('ignore', message='.*weight_norm.*', category=FutureWarning)
         return DAC(**sizes)
@@ -118,10 +111,11 @@ def _read_fields(file:Path, **kinds) -> dict:
     "A JSON object in which these names have values of these types."
     found = read_json(file)
     for name,kind in kinds.items():
-        if type(got := found.get(name)) is not kind:
+        if type(got := found.get(name)) is not kind or kind is int and not 0<=got<2**31:
             raise ValueError(f'{file}: {name} is {got!r:.40}: expected {kind.__name__}')
     return found
 
+# %% ../nbs/03_codec.ipynb #c0dec3a2
 def _filled(sizes, weights, path) -> DAC:
     with torch.device('meta'): expected = new_dac(sizes).state_dict()
     if {k: v.shape for k,v in expected.items()}!={k: v.shape for k,v in weights.items()}:
@@ -130,19 +124,20 @@ def _filled(sizes, weights, path) -> DAC:
     model.load_state_dict({k: v.float() for k,v in weights.items()})
     return model
 
+# %% ../nbs/03_codec.ipynb #c0dec3a3
 def _load_ours(folder:Path) -> DAC:
     about = _read_fields(folder/'codec.json', sizes=dict, sha256=str)
     path = folder/'codec.safetensors'
-    found,said = sha256(path.read_bytes()).hexdigest(),about['sha256']
-    if found!=said: raise ValueError(f'{path} has SHA-256 {found[:12]}…, codec.json says '
-                                     f'{said[:12]}…: copy both files again')
+    if (found := sha256(path.read_bytes()).hexdigest())!=(said := about['sha256']):
+        raise ValueError(f'{path} has SHA-256 {found[:12]}…, codec.json says {said[:12]}…: '
+                         'copy both files again')
     return _filled(about['sizes'], load_weights(path), path)
 
 # %% ../nbs/03_codec.ipynb #4caf05c1
 def _load_pth(path:Path) -> DAC:
     try:
         found = torch.load(path, map_location='cpu', weights_only=True)
-        sizes = {k: v for k,v in found['metadata']['kwargs'].items() if k in _SIZES}
+        sizes = {k: v for k,v in found['metadata']['kwargs'].items() if k in _SIZES and v}
         weights = {k: v.detach() for k,v in found['state_dict'].items()}
     except Exception as e:
         raise ValueError(f'{path} is not a file of DAC weights ({type(e).__name__}): expected '
@@ -153,36 +148,31 @@ def _load_pth(path:Path) -> DAC:
 # %% ../nbs/03_codec.ipynb #232c2d71
 _RELEASED = '44khz', '24khz', '16khz'
 
-def _load_released(name:str) -> DAC:
-    try: path = download(model_type=name)
+def _download(name:str) -> Path:
+    try: return Path(download(model_type=name))
     except Exception as e:
-        first = (str(e).strip().splitlines() or [''])[0][:120]
-        raise OSError(f'could not download the released {name} DAC ({type(e).__name__}: {first}): '
-                      'connect to the network once, or pass the path of its weights.pth') from e
-    return _load_pth(Path(path))
+        why = ' '.join(str(e).split())
+        raise OSError(f'could not download the released {name} DAC ({type(e).__name__}: {why:.120}'
+                      '): connect to the network once, or pass the path of its weights.pth') from e
 
 # %% ../nbs/03_codec.ipynb #66aded16
 def _state() -> PartialState:
     asked = os.environ.get('ACCELERATE_USE_CPU', '').lower() in ('1', 'true', 'yes')
     return PartialState(cpu=asked or not torch.accelerator.is_available())
 
+# %% ../nbs/03_codec.ipynb #c0dec3a4
 def load_codec(
     name:str|Path='44khz', # 'tiny', a released DAC, a `.pth` of DAC's, a folder of `save_codec`
     device=None, # None: what accelerate finds
-) -> Codec: # raises ValueError, FileNotFoundError, OSError (no network)
+) -> Codec: # raises ValueError, OSError (no network)
     "Load a codec, by name or from a file."
-    path = Path(name)
-    if name=='tiny': model = _load_ours(Path(str(files('dia_nvtts')/'assets')))
-    elif name in _RELEASED: model = _load_released(name)
+    path = Path(str(files('dia_nvtts')/'assets')) if name=='tiny' else Path(name)
+    if name in _RELEASED: model = _load_pth(_download(name))
     elif path.suffix=='.pth' and path.is_file(): model = _load_pth(path)
     elif (path/'codec.json').is_file(): model = _load_ours(path)
-    elif path.exists():
-        raise ValueError(f'{path} is not a codec: expected a .pth file or a folder with codec.json')
-    elif path.suffix or len(path.parts)>1: raise FileNotFoundError(f'no codec at {path}')
     else: raise ValueError(f"unknown codec '{name}': expected tiny, {', '.join(_RELEASED)}, "
                            'a .pth file or a folder with codec.json')
-    short = str(name) if name in ('tiny', *_RELEASED) else path.stem
-    return as_codec(model, short, _state().device if device is None else device)
+    return as_codec(model, _state().device if device is None else device)
 
 # %% ../nbs/03_codec.ipynb #0d124ae5
 def codec_for(
@@ -313,14 +303,14 @@ def audio_hash(
     path:str|Path,
 ) -> str: # 32 hexadecimal digits of SHA-256; '' where there is no file that can be read
     "What a clip's codes are kept under: the bytes of its audio file."
-    if not Path(path).is_file(): return '' # a device has no end
     found = sha256()
     try:
-        with open(path, 'rb') as f:
+        with open(path if Path(path).is_file() else '', 'rb') as f: # a device has no end
             while part := f.read(2**20): found.update(part)
     except OSError: return ''
     return found.hexdigest()[:32]
 
+# %% ../nbs/03_codec.ipynb #c0dec3a5
 def _look(path) -> list|None: # size and time of a file
     try: found = os.stat(path)
     except (OSError, ValueError): return None
@@ -340,14 +330,21 @@ def _refuse_cache(out:Path, codec:Codec):
         raise ValueError(f'{out} holds codes of codec {found}, this one is {codec.id}: '
                          'choose another folder')
 
+# %% ../nbs/03_codec.ipynb #c0dec3a6
 def clips_with_audio(
     folder:str|Path, # made by `preprocess`
 ) -> list: # all its clips; raises ValueError where none has sound
     "The clips of a folder that can be encoded."
     clips = read_processed(folder)
-    if not clips: raise ValueError(f'{folder} holds no clips: nothing to encode')
     if any(clip.audio_path for clip in clips): return clips
-    raise ValueError(f'{folder} was made without audio: preprocess it again, with audio')
+    why = 'was made without audio: preprocess it again, with audio' if clips else 'holds no clips'
+    raise ValueError(f'{folder} {why}')
+
+# %% ../nbs/03_codec.ipynb #c0dec3a9
+def _refuse_full(out, clips, codec):
+    frames = sum(clip.duration or 0 for clip in clips)*codec.frame_rate
+    there = sum(path.stat().st_size for path in _blocks_in(out))
+    check_space(out, int(frames*codec.codebooks*2)-there, 'the code cache')
 
 # %% ../nbs/03_codec.ipynb #7a2ed3e8
 def _load(clip, digest, folder, sample_rate): # the wave, or one line that says why not
@@ -358,98 +355,90 @@ def _load(clip, digest, folder, sample_rate): # the wave, or one line that says 
     except (ValueError, OSError, RuntimeError) as e:
         return f'{type(e).__name__}: {" ".join(str(e).split())}'.replace(f'{folder}/', '')[:200]
 
-def _encode_block(part, folder, codec, batch_seconds, known, pool): # known: hash -> codes
-    def before(path, i): return _codes_at(_read_block(path, codec.codebooks)['codes'], i)
-    codes = {digest: before(*known[digest]) for _,digest in part if digest in known}
-    def sound(clip, digest):
-        return None if digest in codes else _load(clip, digest, folder, codec.sample_rate)
-    sounds = pool.starmap(sound, part)
+# %% ../nbs/03_codec.ipynb #a68f9046
+def _encode_block(part, load, codec, batch_seconds, known): # rows of a table
+    codes = {digest: known[digest]() for _,digest in part if digest in known}
+    with ThreadPool(4) as pool:
+        sounds = pool.starmap(lambda *o: '' if o[1] in codes else load(*o), part)
     fresh = {digest: wave for (_,digest),wave in zip(part, sounds) if isinstance(wave, Tensor)}
     made = encode_batch(codec, list(fresh.values()), batch_seconds)
     codes |= {digest: rows.numpy().astype(np.uint16) for digest,rows in zip(fresh, made)}
-    return codes,[wave if isinstance(wave, str) else None for wave in sounds] # and errors
-
-# %% ../nbs/03_codec.ipynb #a68f9046
-def _write_block(path, part, codes, errors, codebooks):
-    rows = [codes.get(digest, np.zeros((0, codebooks), np.uint16)) for _,digest in part]
-    frames,ids,splits = [len(o) for o in rows],[c.id for c,_ in part],[c.split for c,_ in part]
-    numbers = pa.FixedSizeListArray.from_arrays(np.concatenate(rows).ravel(), codebooks)
-    ends = np.cumsum([0, *frames], dtype=np.int32)
-    text,audio = pa.string(),[digest for _,digest in part]
-    table = pa.table(dict(
-        id=pa.array(ids, text), audio=pa.array(audio, text), split=pa.array(splits, text),
-        frames=pa.array(frames, pa.int32()), error=pa.array(errors, text),
-        codes=pa.ListArray.from_arrays(ends, numbers)))
-    with atomic_path(path) as p, pa.ipc.new_stream(str(p), table.schema) as f: f.write_table(table)
+    return [dict(id=clip.id, audio=digest, split=clip.split, frames=len(codes.get(digest, ())),
+                 error=wave if isinstance(wave, str) and wave else None,
+                 codes=list(codes.get(digest, ()))) for (clip,digest),wave in zip(part, sounds)]
 
 # %% ../nbs/03_codec.ipynb #90ca681d
-_BLOCK = re.compile(r'\d{5,}-[0-9a-f]{16}\.arrow')
+def _columns(codebooks:int) -> pa.Schema:
+    columns = dict.fromkeys(('id', 'audio', 'split', 'frames', 'error'), pa.string())
+    codes = pa.list_(pa.list_(pa.uint16(), codebooks))
+    return pa.schema(columns | dict(frames=pa.int32(), codes=codes))
 
-def _blocks_in(out) -> list[Path]:
-    return sorted(o for o in Path(out).glob('*.arrow') if _BLOCK.fullmatch(o.name))
+def _write_block(path, rows, codebooks):
+    table = pa.Table.from_pylist(rows, _columns(codebooks))
+    with atomic_path(path) as p, pa.ipc.new_stream(str(p), table.schema) as f: f.write_table(table)
 
-def _read_block(path:Path, codebooks:int) -> pa.Table:
-    "One file of a cache, mapped into memory; raises ValueError where it is damaged."
-    try:
-        table = pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
-        table.validate()
-        if (kinds := [str(o) for o in table.schema.types])!=[
-                'string', 'string', 'string', 'int32', 'string',
-                f'list<item: fixed_size_list<item: uint16>[{codebooks}]>']:
-            raise ValueError(f'it has columns of {", ".join(kinds)}')
-    except (pa.ArrowException, OSError, ValueError) as e:
-        raise ValueError(f'{path} cannot be read ({" ".join(str(e).split()):.120}): remove what '
-                         'is left of it and run dia encode again, it makes it anew') from None
+# %% ../nbs/03_codec.ipynb #c0dec3a7
+def _read_blocks(paths, codebooks:int) -> pa.Table:
+    "Files of a cache, mapped into memory; raises ValueError where one is damaged."
+    columns = _columns(codebooks)
+    tables = [columns.empty_table()]
+    for path in paths:
+        try: tables.append(pa.ipc.open_stream(pa.memory_map(str(path))).read_all())
+        except (pa.ArrowException, OSError, ValueError) as e: why = repr(e)
+        else: why = '' if tables[-1].schema==columns else f'columns {tables[-1].column_names}'
+        if why: raise ValueError(f'{path} cannot be read ({why:.120}): remove what is left of it '
+                                 'and run dia encode again, it makes it anew')
+    table = pa.concat_tables(tables)
+    table.validate()
     return table
 
-def _read_blocks(out, names, codebooks) -> pa.Table:
-    return pa.concat_tables([_read_block(out/str(name), codebooks) for name in names])
+# %% ../nbs/03_codec.ipynb #c0dec3a8
+def _codes_at(table, i): # (T,C) uint16
+    column = table['codes']
+    return column[i].values.flatten().to_numpy().reshape(-1, column.type.value_type.list_size)
 
-def _codes_at(column, i): # (T,C) uint16
-    codebooks = column.type.value_type.list_size
-    return column[i].values.flatten().to_numpy().reshape(-1, codebooks)
+def _blocks_in(out) -> list[Path]:
+    return sorted(o for o in out.glob('*.arrow') if re.fullmatch(r'\d{5,}-[0-9a-f]{16}', o.stem))
 
-def _known_codes(paths, codebooks): # hash -> (file, row) of codes that were made before
+def _known_codes(paths, codebooks): # hash -> reads the codes that were made before
     known = {}
     for path in paths:
-        table = _read_block(path, codebooks)
+        table = _read_blocks([path], codebooks)
         audio,errors = table['audio'].to_pylist(),table['error'].to_pylist()
-        known |= {o: (path, i) for i,o in enumerate(audio) if o and not errors[i]}
+        rows = {o: i for i,o in enumerate(audio) if o and not errors[i]}
+        known |= {o: functools.partial(_codes_at, table, i) for o,i in rows.items()}
     return known
 
 # %% ../nbs/03_codec.ipynb #654c4687
 def _finish_cache(out, names, seen, codec):
-    table = _read_blocks(out, names, codec.codebooks)
+    table = _read_blocks([out/name for name in names], codec.codebooks)
     ids,errors = table['id'].to_pylist(),table['error'].to_pylist()
     rejects = [dict(id=id, reason=error) for id,error in zip(ids, errors) if error]
-    frames = sum(table['frames'].to_pylist())
     lines = ''.join(json.dumps(row)+'\n' for row in rejects)
-    with atomic_path(out/'rejects.jsonl') as p: p.write_text(lines)
-    with atomic_path(out/'audio.json') as p: p.write_text(json.dumps(seen))
+    frames = sum(table['frames'].to_pylist())
+    for name,text in ('rejects.jsonl', lines), ('audio.json', json.dumps(seen)):
+        with atomic_path(out/name) as p: p.write_text(text)
     _write_json(out/'index.json', dict(clips=len(ids), rejected=len(rejects), frames=frames,
                 hours=round(frames/codec.frame_rate/3600, 4), shards=names))
-    killed = (o for o in out.iterdir() if re.fullmatch(r'\.[\w-]+\.tmp\d+\.(arrow|jsonl?)', o.name))
-    for path in {*_blocks_in(out), *killed}-{out/name for name in names}: path.unlink()
+    for path in {*_blocks_in(out)}-{out/name for name in names}: path.unlink()
 
 # %% ../nbs/03_codec.ipynb #c0dec0b1
-def _encode_blocks(clips, folder, out, codec, batch_seconds, shard_clips, quiet):
-    "The blocks of this one of the launched processes: name, and what the audio files looked like."
-    state,before,made = _state(),_blocks_in(out),[]
-    known = functools.cache(lambda: _known_codes(before, codec.codebooks)) # read when the first block is missing
-    starts = range(0, len(clips), shard_clips)[state.process_index::state.num_processes]
-    total = sum(len(clips[i:i+shard_clips]) for i in starts)
-    with ThreadPool(4) as pool, progress_bar(total, 'codes', 'clip', 0, quiet) as bar:
-        for i in starts:
-            part = clips[i:i+shard_clips]
-            paths = [folder/(clip.audio_path or '') for clip in part]
-            looks = {clip.id: _look(path) for clip,path in zip(part, paths) if clip.audio_path}
-            part = list(zip(part, pool.map(audio_hash, paths)))
-            name = _block_name(i//shard_clips, part)
-            if not (out/name).exists():
-                found = _encode_block(part, folder, codec, batch_seconds, known(), pool)
-                _write_block(out/name, part, *found, codec.codebooks)
-            made.append((name, looks))
-            bar.update(len(part))
+def _encode_blocks(blocks, folder, out, codec, batch_seconds, bar):
+    "Name of each block, and what its audio files looked like."
+    made,before = [],_blocks_in(out)
+    known = functools.cache(lambda: _known_codes(before, codec.codebooks)) # if it comes to that
+    load = functools.partial(_load, folder=folder, sample_rate=codec.sample_rate)
+    for number,clips in blocks:
+        paths = {clip.id: folder/(clip.audio_path or '') for clip in clips}
+        looks = {id: _look(path) for id,path in paths.items()}
+        with ThreadPool(4) as pool: hashes = pool.map(audio_hash, paths.values())
+        part = list(zip(clips, hashes))
+        name = _block_name(number, part)
+        if not (out/name).exists():
+            rows = _encode_block(part, load, codec, batch_seconds, known())
+            _write_block(out/name, rows, codec.codebooks)
+        made.append((name, looks))
+        bar.update(len(clips))
     return made
 
 # %% ../nbs/03_codec.ipynb #e048229e
@@ -466,21 +455,20 @@ def encode_clips(
     out = Path(out or folder/f'codes-{codec.id}')
     _window(codec, batch_seconds)
     _refuse_cache(out, codec)
-    frames = sum(clip.duration or 0 for clip in clips)*codec.frame_rate
-    there = sum(path.stat().st_size for path in _blocks_in(out))
-    check_space(out, int(frames*codec.codebooks*2)-there, 'the code cache')
-    claimed = output_folder(out, 'encode', resume=True, reads=[folder],
-                            settings=dict(codec=codec.id))
+    _refuse_full(out, clips, codec)
+    blocks = [(i//shard_clips, clips[i:i+shard_clips]) for i in range(0, len(clips), shard_clips)]
+    mine = blocks[state.process_index::state.num_processes]
+    total,quiet = sum(len(o) for _,o in mine),not (progress and state.is_local_main_process)
+    claimed = output_folder(out, 'encode', resume=True, reads=[folder], settings={'codec':codec.id})
     with claimed if state.is_main_process else nullcontext():
         if state.is_main_process:
             _write_json(out/'codec.json', {name: getattr(codec, name) for name in _ABOUT})
         state.wait_for_everyone()
-        quiet = not progress or not state.is_local_main_process
-        made = _encode_blocks(clips, folder, out, codec, batch_seconds, shard_clips, quiet)
+        with progress_bar(total, 'codes', 'clip', 0, quiet) as bar:
+            made = _encode_blocks(mine, folder, out, codec, batch_seconds, bar)
         made = sorted(gather_object(made))
-        if state.is_main_process:
-            seen = {id: look for _,looks in made for id,look in looks.items()}
-            _finish_cache(out, [name for name,_ in made], seen, codec)
+        seen = {id: look for _,looks in made for id,look in looks.items()}
+        if state.is_main_process: _finish_cache(out, [name for name,_ in made], seen, codec)
         state.wait_for_everyone()
     return out
 
@@ -496,11 +484,12 @@ class CodeCache:
                 'no code cache: run dia_encode first'))
         self.codec = _read_fields(path/'codec.json', **_ABOUT) # id, sample_rate, hop, ...
         self.index = _read_fields(path/'index.json', clips=int, frames=int, hours=float,
-                                  shards=list) # and rejected
-        self.table = _read_blocks(path, self.index['shards'], self.codec['codebooks'])
+                                  shards=list)
+        shards = [path/str(name) for name in self.index['shards']]
+        self.table = _read_blocks(shards, self.codec['codebooks'])
         if len(self.table)!=self.index['clips']: raise ValueError(
-            f'{path} has {len(self.table)} clips, its index says {self.index["clips"]}: '
-            'remove the damaged file and run dia encode again')
+            f'{path} holds {len(self.table)} clips, its index says {self.index["clips"]}: '
+            'remove the file that is damaged and run dia encode again')
         ids,frames,errors = (self.table[k].to_pylist() for k in ('id', 'frames', 'error'))
         self._rows = {id: i for i,id in enumerate(ids) if not errors[i]}
         self.frames = {id: frames[i] for id,i in self._rows.items()} # clip id -> T
@@ -514,22 +503,10 @@ class CodeCache:
         if id not in self._rows:
             why = self.rejects.get(id, 'it is not in the cache')
             raise KeyError(f'{self.path} has no codes of clip {id}: {why}')
-        return torch.from_numpy(_codes_at(self.table['codes'], self._rows[id]).astype(np.int64))
+        return torch.from_numpy(_codes_at(self.table, self._rows[id]).astype(np.int64))
     def __repr__(self):
         frames,id = self.index['frames'],self.codec['id']
         return f'CodeCache({len(self)} clips, {frames} frames, codec {id})'
-
-# %% ../nbs/03_codec.ipynb #b96261a5
-def read_codes(
-    cache:str|Path, # made by `encode_clips`
-    codec:Codec|None=None, # refuse a cache of any other codec
-) -> CodeCache: # raises FileNotFoundError (none, unfinished), ValueError (another codec)
-    "Open a code cache."
-    found = CodeCache(cache)
-    if codec is not None and codec.id!=found.codec['id']:
-        raise ValueError(f"{cache} holds codes of codec {found.codec['id']}, asked for {codec.id}: "
-                         'encode with that codec')
-    return found
 
 # %% ../nbs/03_codec.ipynb #c0dec0b3
 def changed_audio(

@@ -26,6 +26,7 @@ _RANGES = dict(
     head_dim=_WIDE, cross_head_dim=_WIDE, max_position_embeddings=_LONG,
     norm_eps=(0., 1.), rope_theta=(1., 1e12))
 
+# %% ../nbs/06_model.ipynb #c0dec401
 @dataclass(frozen=True)
 class EncoderConfig(Checked):
     "Sizes of the text encoder."
@@ -163,6 +164,7 @@ def _through(layer, recompute, x, *args):
     "`layer(x, *args)`; with `recompute`, all that is kept for the backward pass is the input."
     return checkpoint(layer, x, *args, use_reentrant=False) if recompute else layer(x, *args)
 
+# %% ../nbs/06_model.ipynb #c0dec402
 class Encoder(nn.Module):
     "Bytes to vectors."
     def __init__(self, c:EncoderConfig, device=None, dtype=None):
@@ -298,6 +300,7 @@ def _cross_angles(self:Decoder, positions):
 def _text_angles(self:Decoder, text):
     return self._cross_angles(torch.arange(text.shape[1], device=text.device))
 
+# %% ../nbs/06_model.ipynb #c0dec405
 @patch
 def text_keys_values(self:Decoder,
     text:Tensor, # `(B,S,E)` from the encoder
@@ -375,6 +378,7 @@ _PARTS = {'text embedding': 'encoder.embedding', 'encoder layers': 'encoder.laye
           'decoder cross-attention': '.cross_attention', 'decoder MLP': '.mlp',
           'head': 'logits_dense', 'norms': 'norm'} # what a parameter's name holds
 
+# %% ../nbs/06_model.ipynb #c0dec406
 def count_parameters(
     model:nn.Module, # a `Dia`, on any device, 'meta' too
 ) -> dict[str,int]: # parameters by part, and `total`
@@ -394,6 +398,8 @@ def recompute_activations(self:Dia, on:bool=True):
     return self
 
 # %% ../nbs/06_model.ipynb #99666327
+_IDS = 'eos_token_id','pad_token_id','bos_token_id'
+
 @patch
 def to_dict(self:DiaConfig) -> dict:
     "The flat form of 0626, which transformers reads too, and the generation beside it."
@@ -405,8 +411,6 @@ def to_dict(self:DiaConfig) -> dict:
                 decoder_config={**asdict(self.decoder), **rest, **ids, 'model_type': 'dia_decoder'},
                 delay_pattern=list(self.delay_pattern), norm_eps=self.decoder.norm_eps, **ids,
                 cross_attention_rope=self.cross_attention_rope)
-
-_IDS = 'eos_token_id','pad_token_id','bos_token_id'
 
 # %% ../nbs/06_model.ipynb #47f1c174
 def _object(found:dict, name:str) -> dict: # one part of a configuration
@@ -420,6 +424,7 @@ def _rope_theta(d:dict):
         raise ValueError(f'rope scaling {rope!r:.60} is not supported: Dia was released without')
     return d.get('rope_theta') or rope.get('rope_theta') or 10_000.
 
+# %% ../nbs/06_model.ipynb #c0dec403
 def _from_flat(d, rope):
     def half(kind, found):
         known = {f.name: found[f.name] for f in fields(kind) if f.name in found}
@@ -440,6 +445,7 @@ _NESTED_DECODER = _NESTED | dict(num_attention_heads='gqa_query_heads',
     cross_num_attention_heads='cross_query_heads',
     cross_num_key_value_heads='cross_query_heads', cross_head_dim='cross_head_dim')
 
+# %% ../nbs/06_model.ipynb #c0dec404
 def _from_nested(d, rope):
     sizes,data = _object(d, 'model'),_object(d, 'data')
     if sizes.get('rope_min_timescale', 1) != 1:

@@ -28,7 +28,7 @@ from pathlib import Path
 
 from .batch import Example
 from .checkpoint import load_dia, read_config, save_dia, source_of
-from .codec import changed_audio, read_codes
+from .codec import CodeCache, changed_audio
 from .corpus import read_processed
 from .files import MARK, atomic_path, output_folder
 from .lora import save_adapter
@@ -131,7 +131,7 @@ def read_examples(
     allow_missing:bool=False, # also where over 1 % have no codes, or the sound of one has changed
 ) -> Examples: # those that can be used; the others are counted on stderr
     "The clips of some splits, with their codes."
-    cache,clips = read_codes(find_codes(data, codes)),_clips_of(data, splits)
+    cache,clips = CodeCache(find_codes(data, codes)),_clips_of(data, splits)
     have = f'{cache.codec["codebooks"]} codebooks of {cache.codec["codebook_size"]} codes'
     if have != (want := f'{config.codebooks} codebooks of {config.eos_token_id} codes'):
         raise ValueError(f'{cache.path} holds {have}, the model wants {want}: '

@@ -72,10 +72,10 @@ def dia_encode(
     device:str=None, # cpu, cuda, cuda:1; default what is there
 ):
     "Encode the audio of a processed folder into the code cache; started again, it goes on."
-    from dia_nvtts.codec import clips_with_audio, encode_clips, load_codec, read_codes
+    from dia_nvtts.codec import CodeCache, clips_with_audio, encode_clips, load_codec
     clips_with_audio(data) # before a codec is downloaded
-    coder = load_codec(codec, _device(device))
-    cache = read_codes(encode_clips(data, coder, out, batch_seconds))
+    coder = load_codec(codec, device and _device(device)) # None: each process its own
+    cache = CodeCache(encode_clips(data, coder, out, batch_seconds))
     print(f'{len(cache):,} clips, {cache.index["frames"]:,} frames, {cache.index["hours"]:.2f} h, '
           f'{len(cache.rejects)} could not be encoded')
     print(f'written: {cache.path}')
@@ -95,12 +95,13 @@ def dia_verify(
     "Show the data and the model, and take one step of training on random codes."
     from dia_nvtts.checkpoint import load_dia, read_config
     from dia_nvtts.tools.describe import describe_processed
-    from dia_nvtts.tools.verify import say_model, say_step, verify_step
+    from dia_nvtts.tools.verify import Trial, say_model, say_step, verify_step
     from dia_nvtts.train import compute_dtype, peak_memory
+    model,device = _at(model, revision),_device(device)
+    Adapter(r=r), Trial(clips, seconds), compute_dtype(dtype, device) # raise where they do not fit
     if data or Path('processed_data').exists(): print(describe_processed(data or 'processed_data'))
     else: print('data         none yet: run dia preprocess')
-    model = _at(model, revision)
-    config,device = read_config(model),_device(device)
+    config = read_config(model)
     print(say_model(model, config, dtype, device), flush=True)
     dia = load_dia(model, compute_dtype(dtype, device), device)
     print(say_step(verify_step(dia, r, clips, seconds), config))
