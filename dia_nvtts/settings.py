@@ -18,6 +18,8 @@ from dataclasses import dataclass, field, fields, replace
 from difflib import get_close_matches
 from pathlib import Path
 
+from .files import read_json
+
 # %% ../nbs/tools/settings.ipynb #17ba8c9c
 _TYPES = {bool:'True or False', int:'a whole number', float:'a finite number', str:'a text',
           tuple:'a list of texts', dict:'an object', list:'a list'}
@@ -68,7 +70,7 @@ print(json.dumps([o for o in names if any(re.fullmatch(p, o) for p in patterns)]
 def match_names(
     patterns:str|Sequence[str], # regular expressions, of whole names
     names:Sequence[str],
-    seconds:float=10., # what they are given
+    seconds:float=3., # what they are given
 ) -> list[str]: # those that one of the patterns matches
     "Match names by patterns of strangers; `ValueError` where one is no pattern, or does not end."
     patterns = [patterns] if isinstance(patterns, str) else list(patterns)
@@ -104,7 +106,7 @@ class Data(Checked):
     data:str='processed_data' # folder written by `dia preprocess`
     codes:str='' # code cache written by `dia encode`; default the only one inside `data`
     train_splits:str='train' # splits that are trained on, with commas
-    valid_split:str='dev' # split that is held out, of speakers not in training
+    valid_split:str='dev' # split that is held out, of speakers not in training; `none` for none
     max_rows:int=8192 # audio rows of a batch, padding included; 86 rows are a second
     max_bytes:int=8192 # script bytes of a batch, padding included
     balance:float=0. # how much more often clips with rare tags are drawn, 0 to 1
@@ -230,16 +232,12 @@ def _with(part, names):
     return replace(part, **{f.name: names[f.name] for f in fields(part) if f.name in names})
 
 # %% ../nbs/tools/settings.ipynb #dd6f89d6
-_RECORD = ('generation','versions','clips','source') # what a run's `config.json` tells beside settings
+_RECORD = ('generation','versions','clips','source') # what `config.json` tells beside settings
 
 def read_settings(
     file:str|Path, # JSON: the `config.json` of a run, of version 0.1 too, or a few flat settings
 ) -> TrainConfig: # `ValueError` in one line where a setting is unknown or out of range
     "Settings from a file; what it does not name keeps its default."
-    try: found = json.loads(Path(file).read_text(encoding='utf-8'))
-    except ValueError as e: raise ValueError(f'{file} is not JSON: {e}') from None
-    if not isinstance(found, dict):
-        raise ValueError(f'{file} holds a {type(found).__name__}: expected an object of settings')
-    names = {_OLD_NAMES.get(k, k): v for k,v in found.items() if k not in _RECORD}
+    names = {_OLD_NAMES.get(k, k): v for k,v in read_json(file).items() if k not in _RECORD}
     try: return TrainConfig.flat(**names)
     except ValueError as e: raise ValueError(f'{file}: {e}') from None
