@@ -348,6 +348,12 @@ def _hear_again(sounds, out, ears, overwrite): # -> report
     return found
 
 # %% ../../nbs/tools/cli.ipynb #9b720cd8
+def _held_out(model, data, codes, split): # -> configuration, clips
+    from dia_nvtts.checkpoint import read_config
+    from dia_nvtts.train import read_examples
+    config = read_config(model)
+    return config,read_examples(data, codes, config, split, allow_missing=True)
+
 def _write_report(found, folder):
     found.to_html(folder/'report.html')
     found.to_json(folder/'report.json')
@@ -373,6 +379,7 @@ def dia_evaluate(
     dtype:str='auto', # bf16, fp32, or what the device computes in
     device:str=None, # cpu or cuda; default what is there
     overwrite:bool=False, # start over in a folder that is not empty
+    resume:bool=False, # go on with what was said; by itself where it was interrupted
     **chosen # fields of `Speaking` and `Listening`
 ):
     "Ask base and fine-tuned model the same, listen, and write a report of what was heard."
@@ -384,15 +391,14 @@ def dia_evaluate(
         if not (scripts or number or plain):
             raise ValueError('number and plain are 0: expected a script to speak')
         asked,device = read_scripts(scripts, profile) if scripts else number,_device(device)
-        from dia_nvtts.checkpoint import read_config
         from dia_nvtts.evaluate import evaluate
-        from dia_nvtts.train import read_examples
-        config = read_config(model)
-        held_out = read_examples(data, codes, config, split, allow_missing=True)
+        config,held_out = _held_out(model, data, codes, split)
         reads = model, data, codes, scripts, *adapter.split(',')
-        with output_folder(out, 'evaluate', overwrite, reads=reads) as folder:
-            tuned,voice = _load(config, model, adapter, adapter_scale, codec, dtype, device)
-            listeners = ears.load(voice, profile) # before anything is spoken
+        same = dict(model=model, adapter=adapter, adapter_scale=adapter_scale, data=data,
+                    split=split, scripts=asked, plain=plain, profile=profile, codec=codec, **how)
+        tuned,voice = _load(config, model, adapter, adapter_scale, codec, dtype, device)
+        listeners = ears.load(voice, profile) # before anything is spoken
+        with output_folder(out, 'evaluate', overwrite, resume, reads, same) as folder:
             found = evaluate(None, tuned, voice, held_out, asked, remark=remark, profile=profile,
                              listeners=listeners, plain=plain, sounds=folder/'sounds', **how)
             _write_report(found, folder)
