@@ -212,19 +212,20 @@ def save_detector(
     return folder
 
 # %% ../nbs/13_listen.ipynb #1e000006
-def _check_about(about, folder): # what detector.json says of the network
+def _check_about(about, file): # what detector.json says of the network
     kinds,sizes = about.get('kinds'),about.get('sizes')
     if not isinstance(kinds, list) or not kinds or not all(o in list(EVENTS) for o in kinds):
-        raise ValueError(f'{folder}/detector.json names the kinds {str(kinds)[:60]}: expected '
-                         f'some of {" ".join(EVENTS)}')
+        raise ValueError(f'{file} names the kinds {str(kinds)[:60]}: expected some of '
+                         f'{" ".join(EVENTS)}')
     if (not isinstance(sizes, dict) or set(sizes) != {'classes','width','kernel'}
         or any(type(v) is not int or not 0 < v < 1000 for v in sizes.values())):
-        raise ValueError(f'{folder}/detector.json has sizes {str(sizes)[:60]}: expected classes, '
-                         'width and kernel, each from 1 to 999')
+        raise ValueError(f'{file} has sizes {str(sizes)[:60]}: expected classes, width and '
+                         'kernel, each from 1 to 999')
 
+# %% ../nbs/13_listen.ipynb #1e00000b
 def _load_stand_in(folder, name, profile):
     about,weights = read_json(folder/'detector.json'),folder/'detector.safetensors'
-    _check_about(about, folder)
+    _check_about(about, folder/'detector.json')
     got,said = sha256(weights.read_bytes()).hexdigest(),str(about.get('sha256'))
     if got != said: raise ValueError(f'{weights} has SHA-256 {got[:12]}…, detector.json says '
                                      f'{said[:12]}…: copy both again')
@@ -270,26 +271,27 @@ class TaggerDetector(Detector):
 @patch
 @torch.no_grad()
 def _likely(self:TaggerDetector, windows): # list of (w,) -> (n,labels) probabilities
-    out = []
+    out,rate = [],self.extractor.sampling_rate
     for i in range(0, len(windows), self.batch):
-        x = self.extractor(windows[i:i+self.batch], sampling_rate=self.extractor.sampling_rate,
-                           return_tensors='pt')
+        x = self.extractor(windows[i:i+self.batch], sampling_rate=rate, return_tensors='pt')
         y = self.model(**x.to(self.model.device)).logits.float()
         out.append((y.softmax(-1) if self.alone else y.sigmoid()).cpu())
     return torch.cat(out).numpy()
 
+# %% ../nbs/13_listen.ipynb #1e00000d
 @patch
 def _hear(self:TaggerDetector, wave, sample_rate): # one of the waves below -> events
-    rate = self.extractor.sampling_rate
+    rate,seconds = self.extractor.sampling_rate,len(wave)/sample_rate
     size,hop = round(self.window*rate),round(self.step*rate)
     short = resample(wave, sample_rate, rate)
     x = np.pad(short, ((size-hop)//2, size)) # window j has its middle at (j+1/2)*step
-    windows = [x[at:at+size] for at in range(0, len(short), hop)]
-    likely,events = self._likely(windows) if windows else None,[]
-    for tag in self.tags if windows else ():
-        on = likely[:,[k for k,t in self.by_class.items() if t==tag]].max(1) >= self.threshold
-        edges = np.flatnonzero(np.diff(on.astype(int), prepend=0, append=0)).reshape(-1, 2)
-        events += [(tag, a, min(b, len(wave)/sample_rate)) for a,b in (edges*self.step).tolist()]
+    windows,events = [x[at:at+size] for at in range(0, len(short), hop)],[]
+    likely = self._likely(windows) if windows else np.zeros((0, 1+max(self.by_class)))
+    for tag in self.tags:
+        labels = [k for k,t in self.by_class.items() if t == tag]
+        on = (likely[:,labels] >= self.threshold).any(1).astype(int)
+        edges = np.flatnonzero(np.diff(on, prepend=0, append=0)).reshape(-1, 2)*self.step
+        events += [(tag, a, min(b, seconds)) for a,b in edges.tolist()]
     return events
 
 @patch

@@ -31,9 +31,9 @@ from .tags import SPEAKERS, decode_text, find_tags, load_profile, strip_tags
 
 import numpy as np
 import pandas as pd
-import soundfile as sf
 import torch
 from fastcore.basics import patch
+from scipy.io import wavfile
 
 # %% ../nbs/14_evaluate.ipynb #cb79944d
 @contextmanager
@@ -414,8 +414,7 @@ def add(self:Sounds,
     self.said[file] = dict(voice=voice, number=number, script=script, expected=expected,
                            file=file, sample_rate=sample_rate, **more)
     if self.folder:
-        with atomic_path(self.folder/file) as p: sf.write(p, self.waves[file], sample_rate,
-                                                          subtype='FLOAT')
+        with atomic_path(self.folder/file) as p: wavfile.write(p, sample_rate, self.waves[file])
         self.save()
 
 # %% ../nbs/14_evaluate.ipynb #b1f04c33
