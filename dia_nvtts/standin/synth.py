@@ -70,19 +70,18 @@ def _resonate(source, formants, sr): # source (W,), formants (blocks of 8 ms, 3)
     return out
 
 # %% ../../nbs/standin/01_synth.ipynb #6b1d7ac9
+def _unit(x): return x/(np.sqrt(np.mean(x*x))+1e-9) # RMS 1
+
 def _noise(n, lo, hi, sr, rng): # (n,) noise between lo and hi Hz, RMS 1
-    spec = np.fft.rfft(rng.standard_normal(n))
-    f = np.fft.rfftfreq(n, 1/sr)
+    spec,f = np.fft.rfft(rng.standard_normal(n)),np.fft.rfftfreq(n, 1/sr)
     hi = min(hi, .48*sr)
     spec *= np.clip((f-lo)/(.15*lo)+1, 0, 1)*np.clip((hi-f)/(.15*hi)+1, 0, 1)*np.sqrt(1000/(f+500))
-    x = np.fft.irfft(spec, n)
-    return x/(np.sqrt(np.mean(x*x))+1e-9)
+    return _unit(np.fft.irfft(spec, n))
 
-def _voiced(f0, formants, sr, rng): # f0 (W,), one set of formants or one per block -> (W,), RMS 1
+def _voiced(f0, formants, sr, rng): # f0 (W,), one set of formants -> (W,), RMS 1
     blocks = -(-len(f0)//round(.008*sr))
     each = np.broadcast_to(np.asarray(formants, float), (blocks, 3))
-    x = _resonate(_pulses(f0, sr, rng), each, sr)
-    return x/(np.sqrt(np.mean(x*x))+1e-9)
+    return _unit(_resonate(_pulses(f0, sr, rng), each, sr))
 
 # %% ../../nbs/standin/01_synth.ipynb #c0bafe5c
 def _noise_of(phone, n, at, hop, sr, rng): # -> first sample, (samples,) of a consonant of n frames
@@ -119,88 +118,90 @@ def _fade(x, sr, seconds=.006):
     x[:n] *= np.linspace(0, 1, n); x[len(x)-n:] *= np.linspace(1, 0, n)
     return x
 
-def _repeat(times, one, gap): # one(0), silence, one(1), ...
-    out = []
-    for i in range(times): out += [one(i), np.zeros(gap)]
-    return np.concatenate(out[:-1])
+class _Mouth:
+    "Noise and voice of one speaker."
+    def __init__(self, sr, voice, rng):
+        self.sr,self.voice,self.rng,self.hop = sr,voice,rng,round(FRAME*sr)
 
-def _formants(voice, *hz): return np.array(hz)*voice.scale
+    def time(self, lo, hi): # from 0 to 1 in a random number of frames
+        return np.linspace(0, 1, self.rng.integers(lo, hi)*self.hop)
+
+    def noise(self, n, lo, hi): return _noise(n, lo, hi, self.sr, self.rng)
+    def voiced(self, pitch, *formants): # pitch (W,), times that of the voice
+        tract = np.array(formants)*self.voice.scale
+        return _voiced(self.voice.f0*pitch, tract, self.sr, self.rng)
+
+    def repeat(self, lo, hi, one, gap): # one(0), silence, one(1), ...; gap in frames
+        out,pause = [],np.zeros(gap*self.hop)
+        for i in range(self.rng.integers(lo, hi)): out += [one(i), pause]
+        return np.concatenate(out[:-1])
 
 # %% ../../nbs/standin/01_synth.ipynb #34814766
-def _breathing(sr, v, rng):
-    n = rng.integers(11, 15)*round(FRAME*sr)
-    return .075*np.sin(np.pi*np.linspace(0, 1, n)**.8)*_noise(n, 500, 3500, sr, rng)
+def _breathing(m):
+    t = m.time(11, 15)
+    return .075*np.sin(np.pi*t**.8)*m.noise(len(t), 500, 3500)
 
-def _sniffing(sr, v, rng):
-    hop = round(FRAME*sr)
-    rise = lambda n: .13*np.linspace(.1, 1, n)**1.5
-    one = lambda i: _fade(rise(3*hop)*_noise(3*hop, 2200, 6500, sr, rng), sr)
-    return _repeat(rng.integers(2, 4), one, 2*hop)
+def _sniffing(m):
+    n = 3*m.hop
+    rise = .13*np.linspace(.1, 1, n)**1.5
+    return m.repeat(2, 4, lambda i: _fade(rise*m.noise(n, 2200, 6500), m.sr), 2)
 
-def _sighing(sr, v, rng):
-    n = rng.integers(22, 28)*round(FRAME*sr)
-    u = np.linspace(0, 1, n)
-    x = (1-u)*_noise(n, 1200, 3400, sr, rng)+u*_noise(n, 250, 1100, sr, rng)
-    voice = _voiced(v.f0*(1.3-.6*u), _formants(v, *VOWELS['@']), sr, rng)
-    return (.10*x+.05*(u<.75)*(.75-u)*voice)*np.minimum(1, u/.15)*(1-u)**.8
+def _sighing(m):
+    t = m.time(22, 28)
+    x = (1-t)*m.noise(len(t), 1200, 3400)+t*m.noise(len(t), 250, 1100)
+    voice = m.voiced(1.3-.6*t, *VOWELS['@'])
+    return (.10*x+.05*(t<.75)*(.75-t)*voice)*np.minimum(1, t/.15)*(1-t)**.8
 
-def _snoring(sr, v, rng):
-    n = rng.integers(28, 34)*round(FRAME*sr)
-    u,t = np.linspace(0, 1, n), np.arange(n)/sr
-    flutter = .1+.9*np.maximum(0, np.sin(2*np.pi*30*t))
-    return .20*np.sin(np.pi*u)**.5*flutter*_noise(n, 80, 500, sr, rng)
+def _snoring(m):
+    t = m.time(28, 34)
+    flutter = .1+.9*np.maximum(0, np.sin(2*np.pi*30*(np.arange(len(t))/m.sr)))
+    return .20*np.sin(np.pi*t)**.5*flutter*m.noise(len(t), 80, 500)
 
 # %% ../../nbs/standin/01_synth.ipynb #b62affda
-def _laughter(sr, v, rng):
-    hop = round(FRAME*sr)
-    n = 3*hop
+def _laughter(m):
+    n = 3*m.hop
     def one(i):
-        f0 = v.f0*np.linspace(1.9-.08*i, 1.45-.08*i, n)
-        x = .2*_voiced(f0, _formants(v, *VOWELS['a']), sr, rng)
+        x = .2*m.voiced(np.linspace(1.9-.08*i, 1.45-.08*i, n), *VOWELS['a'])
         x *= np.minimum(1, np.arange(n)/(.3*n))*np.linspace(1, .4, n)
-        x[:hop] += .06*_noise(hop, 800, 3800, sr, rng)
-        return _fade(x*(1-.08*i), sr)
-    return _repeat(rng.integers(4, 7), one, 2*hop)
+        x[:m.hop] += .06*m.noise(m.hop, 800, 3800)
+        return _fade(x*(1-.08*i), m.sr)
+    return m.repeat(4, 7, one, 2)
 
-def _groaning(sr, v, rng):
-    n = rng.integers(18, 24)*round(FRAME*sr)
-    u = np.linspace(0, 1, n)
-    voice = _voiced(v.f0*(.95-.3*u), _formants(v, 400, 750, 2200), sr, rng)
-    return .16*np.sin(np.pi*u**.7)**.6*voice
+def _groaning(m):
+    t = m.time(18, 24)
+    return .16*np.sin(np.pi*t**.7)**.6*m.voiced(.95-.3*t, 400, 750, 2200)
 
-def _grunting(sr, v, rng):
-    n = rng.integers(5, 7)*round(FRAME*sr)
-    u = np.linspace(0, 1, n)
-    x = .30*_voiced(v.f0*(.8-.2*u), _formants(v, 420, 1000, 2300), sr, rng)
-    return _fade((x+.05*_noise(n, 200, 1500, sr, rng))*np.exp(-3*u), sr)
+def _grunting(m):
+    t = m.time(5, 7)
+    x = .30*m.voiced(.8-.2*t, 420, 1000, 2300)
+    return _fade((x+.05*m.noise(len(t), 200, 1500))*np.exp(-3*t), m.sr)
 
-def _clearing(sr, v, rng):
-    n = rng.integers(12, 16)*round(FRAME*sr)
-    rough = .15+.85*(np.sin(2*np.pi*25*(np.arange(n)/sr))>0)
-    x = .17*_voiced(np.full(n, 68.), (520, 1100, 2300), sr, rng)+.08*_noise(n, 300, 2200, sr, rng)
-    return _fade(x*uniform_filter1d(rough, round(.004*sr)), sr, .03)
+def _clearing(m):
+    n = len(m.time(12, 16))
+    rough = .15+.85*(np.sin(2*np.pi*25*(np.arange(n)/m.sr))>0)
+    x = .17*_voiced(np.full(n, 68.), (520, 1100, 2300), m.sr, m.rng)+.08*m.noise(n, 300, 2200)
+    return _fade(x*uniform_filter1d(rough, round(.004*m.sr)), m.sr, .03)
 
 # %% ../../nbs/standin/01_synth.ipynb #952ce64c
-def _coughing(sr, v, rng):
-    hop = round(FRAME*sr)
-    n = 7*hop
-    def one(i):
-        x = .38*np.exp(-np.arange(n)/(1.6*hop))*_noise(n, 250, 5000, sr, rng)
-        x[:hop//4] += .4*_noise(hop//4, 200, 7000, sr, rng)
-        voice = _voiced(v.f0*np.linspace(1.5, 1.1, n), _formants(v, *VOWELS['@']), sr, rng)
-        x += .10*np.exp(-np.arange(n)/(1.2*hop))*voice
-        return _fade(x, sr, .002)
-    return _repeat(rng.integers(1, 3), one, 3*hop)
+def _dying(n, tau): return np.exp(-np.arange(n)/tau) # samples
 
-def _sneezing(sr, v, rng):
-    hop = round(FRAME*sr)
-    a,b,c = 7*hop, 3*hop, 9*hop
-    gasp = .09*np.linspace(0, 1, a)**2*_noise(a, 700, 3000, sr, rng)
-    burst = .35*_noise(b, 300, 6000, sr, rng)
-    burst = burst+.15*_voiced(v.f0*np.linspace(2, 1.4, b), _formants(v, *VOWELS['A']), sr, rng)
-    hiss = .22*np.exp(-np.arange(c)/(3*hop))*_noise(c, 2600, 7500, sr, rng)
-    burst,hiss = _fade(burst, sr, .002), _fade(hiss, sr, .002)
-    return np.concatenate([_fade(gasp, sr), np.zeros(hop), burst, hiss])
+def _coughing(m):
+    n,click = 7*m.hop,m.hop//4
+    def one(i):
+        x = .38*_dying(n, 1.6*m.hop)*m.noise(n, 250, 5000)
+        x[:click] += .4*m.noise(click, 200, 7000)
+        x += .10*_dying(n, 1.2*m.hop)*m.voiced(np.linspace(1.5, 1.1, n), *VOWELS['@'])
+        return _fade(x, m.sr, .002)
+    return m.repeat(1, 3, one, 3)
+
+def _sneezing(m):
+    a,b,c = 7*m.hop, 3*m.hop, 9*m.hop
+    gasp = .09*np.linspace(0, 1, a)**2*m.noise(a, 700, 3000)
+    burst = .35*m.noise(b, 300, 6000)
+    burst = burst+.15*m.voiced(np.linspace(2, 1.4, b), *VOWELS['A'])
+    hiss = .22*_dying(c, 3*m.hop)*m.noise(c, 2600, 7500)
+    parts = _fade(gasp, m.sr), np.zeros(m.hop), _fade(burst, m.sr, .002), _fade(hiss, m.sr, .002)
+    return np.concatenate(parts)
 
 # %% ../../nbs/standin/01_synth.ipynb #6d4061eb
 SOUNDS = {'🌬': _breathing, '🤣': _laughter, '👃': _sniffing, '😷': _coughing, '🗣': _clearing,
@@ -213,7 +214,7 @@ def event_sound(
     seed:int=0,
 ) -> np.ndarray: # (W,) float32, a whole number of frames, peak below 1
     "One nonverbal sound."
-    x = np.asarray(SOUNDS[emoji](sample_rate, voice, np.random.default_rng(seed)))
+    x = SOUNDS[emoji](_Mouth(sample_rate, voice, np.random.default_rng(seed)))
     return np.clip(x, -.98, .98).astype(np.float32)
 
 # %% ../../nbs/standin/01_synth.ipynb #ce5664ea
@@ -265,7 +266,6 @@ def synthesize(
     seed:int=0,
     sample_rate:int=16000, # Hz
     profile='seed', # which table the tags of `text` are written in
-    noise:float=1e-3, # background, RMS
 ) -> Sound: # a whole number of 32 ms frames
     "Speak `text`, and say when every word and event was."
     rng = np.random.default_rng(seed)
@@ -276,7 +276,7 @@ def synthesize(
         if kind=='speaker': current = voice or VOICES[value]
         elif kind=='pause': at += 2
         elif kind=='event':
-            x = SOUNDS[value](sample_rate, current, rng)
+            x = SOUNDS[value](_Mouth(sample_rate, current, rng))
             at += len(x)//hop
             parts.append((start, x)); events.append((value, start*FRAME, at*FRAME))
             at += 2
@@ -287,7 +287,7 @@ def synthesize(
                 at += frames
             words.append((value, start*FRAME, at*FRAME))
             at += 2
-    out = noise*rng.standard_normal(at*hop)
+    out = 1e-3*rng.standard_normal(at*hop)
     for who,said in phones.items(): out += _speech(said, at, who, sample_rate, rng)
     for first,x in parts: out[first*hop:first*hop+len(x)] += x
     wave = np.clip(out, -.98, .98).astype(np.float32)
