@@ -160,8 +160,8 @@ def check_space(
     while not there.exists(): there = there.parent
     free = shutil.disk_usage(there).free
     if bytes_needed <= free: return
-    raise OSError(f'{what} takes {bytes_needed/1e9:,.1f} GB, the disk of {folder} has '
-                  f'{free/1e9:,.1f} GB left: make room or write elsewhere')
+    raise OSError(f'{what} takes {bytes_needed/1e6:,.1f} MB, the disk of {folder} has '
+                  f'{free/1e6:,.1f} MB left: make room or write elsewhere')
 
 # %% ../nbs/tools/files.ipynb #files019
 @contextmanager
