@@ -254,10 +254,11 @@ def _note(scripts):
         for note in check_script(script, cut=True): print(f'script {i} {note}', file=sys.stderr)
 
 # %% ../../nbs/tools/cli.ipynb #say00001
+def _digest(content): return hashlib.sha256(content).hexdigest()[:16]
+
 def _digests(paths): # of files, and of adapters in folders
     files = [o/'adapter_model.safetensors' if o.is_dir() else o for o in map(Path, paths)]
-    files = [o for o in files if o.is_file()]
-    return {str(o): hashlib.sha256(o.read_bytes()).hexdigest()[:16] for o in files}
+    return {str(o): _digest(o.read_bytes()) for o in files if o.is_file()}
 
 def _row(file, script, seed, codec): # of samples.json
     import soundfile as sf
@@ -311,7 +312,8 @@ def dia_generate(
     reads = [model, *(o.strip() for o in (prompt, scripts, *adapter.split(',')) if o.strip())]
     made = dict(model=model, source=source_of(model), adapter=adapter, prompt=prompt,
                 adapter_scale=adapter_scale, prompt_text=words, **how)
-    begun = made | dict(scripts=said, codec=codec, dtype=dtype, read=_digests(reads[1:]))
+    begun = made | dict(scripts=_digest(json.dumps(said).encode()), codec=codec, dtype=dtype,
+                        read=_digests(reads[1:]))
     with output_folder(out, 'generate', overwrite, False, reads, begun) as folder:
         dia,voice = _load(config, model, adapter, adapter_scale, codec, dtype, device)
         wave = load_audio(prompt, voice.sample_rate) if prompt else None

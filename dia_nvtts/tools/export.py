@@ -38,14 +38,18 @@ def _recipe(run): # parts of the card
     if not (file := Path(run)/'config.json').is_file(): return []
     settings = read_json(file)
     chosen = [(k,v) for k,v in settings.items() if k not in _NOT_RECIPE and v not in ('',None)]
-    versions = dict(settings.get('versions') or {})
-    versions = _plain(', '.join(f'{k} {v}' for k,v in versions.items()))
-    return ['## Recipe', _table(('setting','value'), chosen), f'Versions: {versions}']
+    parts,versions = ['## Recipe', _table(('setting','value'), chosen)],settings.get('versions')
+    if type(versions) is not dict: return parts
+    return [*parts, 'Versions: ' + _plain(', '.join(f'{k} {v}' for k,v in versions.items()))]
+
+def _is_measured(row):
+    each = row.get('per_codebook')
+    numbers = [row.get('loss'), row.get('eos_accuracy'), *(each if type(each) is list else [''])]
+    return row.get('kind') == 'valid' and all(type(o) in (int,float) for o in numbers)
 
 def _measured(run): # parts of the card
     if not (Path(run)/'metrics.jsonl').is_file(): return []
-    valid = [r for r in read_metrics(run) if r.get('kind') == 'valid' and r.get('loss')]
-    rows = []
+    valid,rows = list(filter(_is_measured, read_metrics(run))),[]
     for r in [valid[0],valid[-1]] if len(valid) > 1 else valid:
         who = 'base' if r is valid[0] and r['step'] == 0 else 'tuned'
         losses = ' '.join(f'{loss:.2f}' for loss in r['per_codebook'])
@@ -64,8 +68,8 @@ def model_card(
     "The README of exported weights."
     made = f'Fine-tuned from {_plain(base)} (generation: {generation}) with dia_nvtts.'
     known = [*_recipe(run), *_measured(run)] if run else []
-    said = [f'# {_plain(title)}', made, f'```python\n{how_to_load}\n```', *known, '## Licence', LICENCE]
-    return '\n\n'.join(said) + '\n'
+    said = [f'# {_plain(title)}', made, f'```python\n{how_to_load}\n```', *known]
+    return '\n\n'.join([*said, '## Licence', LICENCE]) + '\n'
 
 # %% ../../nbs/tools/export.ipynb #expo0003
 _LOADED = { # how what was written is loaded
