@@ -206,16 +206,9 @@ def _files(folder, pattern): # -> sorted names, nothing hidden
     names = sorted(p.relative_to(folder).as_posix() for p in found)
     return [o for o in names if not re.search(r'(^|/)\.', o)]
 
-# %% ../nbs/02_corpus.ipynb #4eaa9307
+# %% ../nbs/02_corpus.ipynb #ph01
 def _first_line(e): return (str(e).strip().splitlines() or [type(e).__name__])[0][:200]
 
-def _same_columns(where, found, columns): # every file of a corpus has what the first one has
-    missing = [c for c in columns.values() if c not in found]
-    if missing:
-        raise ValueError(f'{where} has no column {missing[0]!r}, which other files of the corpus '
-                         f'have; it has {", ".join(found)[:300]}')
-
-# %% ../nbs/02_corpus.ipynb #ph01
 def _parquet_head(files, rules, opened, errors): # -> what we need -> column; split -> rows
     import pyarrow.parquet as pq
     columns,rows = None, Counter()
@@ -224,8 +217,8 @@ def _parquet_head(files, rules, opened, errors): # -> what we need -> column; sp
         except errors as e:
             raise ValueError(f'{name}: not a parquet file: {_first_line(e)}') from None
         found = meta.schema.to_arrow_schema().names
-        columns = columns or find_columns(found, rules.columns, rules.audio, name)
-        _same_columns(name, found, columns)
+        known = find_columns(found, columns or rules.columns, rules.audio, name)
+        columns = columns or known # every file of a corpus has what the first one has
         rows[split] += meta.num_rows
     return columns, dict(rows)
 
@@ -343,8 +336,8 @@ def _tables(folder, rules): # -> Source
         names,found = (_json_rows if table.suffix=='.jsonl' else _csv_rows)(table)
         if not found or not names:
             raise ValueError(f'{table}: no rows' + ''.join(f'; {o[None]}' for o in found[:1]))
-        columns = columns or find_columns(names, rules.columns, rules.audio, table)
-        _same_columns(table, names, columns)
+        known = find_columns(names, columns or rules.columns, rules.audio, table)
+        columns = columns or known
         place = PurePosixPath(table.parent.relative_to(folder).as_posix())
         for row in found:
             needed = {what: row.get(c) for what,c in columns.items()} | dict(bad=row.get(None))
@@ -559,7 +552,6 @@ class Report(Checked):
     seconds:float=0. # of kept sound
     splits:dict=field(default_factory=dict) # split -> dict of rows, kept, seconds, tags
     speakers:int=0
-    emotions:dict=field(default_factory=dict) # emotion -> kept rows
     notes:dict=field(default_factory=dict) # what was repaired or removed -> times
     columns:dict=field(default_factory=dict) # what we need -> the column it came from
     rates:dict=field(default_factory=dict) # '16000' Hz -> kept rows
@@ -701,7 +693,6 @@ def _count(clips, rejected, notes, **more): # -> Report
     for s,n in splits.items(): splits[s] = dict(rows=n) | _totals([c for c in clips if c.split==s])
     return Report(rows=len(clips)+len(rejected), splits=splits, **_totals(clips),
                   rejected=_ranked(Counter(o['reason'] for o in rejected)),
-                  emotions=_ranked(Counter(str(c.emotion) for c in clips)),
                   speakers=len({c.speaker_id for c in clips}-{None}),
                   rates=_ranked(rates), notes=_ranked(notes), **more)
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 import numpy as np, pandas as pd, soundfile as sf
 from fastcore.basics import patch
-from ..corpus import Clip, in_split_order, read_processed, read_report
+from ..corpus import Clip, _ranked, in_split_order, read_processed, read_report
 from ..tags import EVENTS, SPLIT_ROWS, encode_text, tag_colour
 
 # %% ../../nbs/tools/describe.ipynb #af25416a
@@ -114,8 +114,6 @@ _NEEDED = dict(train='dia_train has nothing to learn', dev='dia_train has nothin
                test='dia_evaluate has nothing to ask')
 
 # %% ../../nbs/tools/describe.ipynb #96893816
-def _ranked(counter): return dict(sorted(counter.items(), key=lambda o: (-o[1], str(o[0]))))
-
 def _spread(values):
     found = np.percentile(values, [0, 50, 95, 100]).tolist() if values else []
     return dict(zip(('min', 'median', 'p95', 'max'), found))
