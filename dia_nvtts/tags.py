@@ -189,7 +189,7 @@ def _space_tags(text, pattern):
     out,end = '', 0
     for m in pattern.finditer(text):
         out,speaker = out+text[end:m.start()], m[0] in SPEAKERS
-        opens = out[-1:] in tuple('([{<') or re.search(r'(^|[\s(\[{<])["\'(\[{<]+$', out)
+        opens = out[-1:] in tuple('([{<') or re.search(r'(^|[\s(\[{<])["\'(\[{<]+$', out[-99:])
         if out and not out[-1].isspace() and (speaker or not opens): out += ' '
         out,end = out+m[0], m.end()
         after,then = text[end:end+1], text[end+1:end+2]
@@ -323,6 +323,8 @@ def to_script(
     if not isinstance(text, str):
         raise Rejected('no_text', f'got {type(text).__name__}, expected text')
     if text.strip().casefold() in ('', 'null'): raise Rejected('empty', f'got {text.strip()!r}')
+    if len(text)>16*MAX_BYTES: # whatever is cleaned away, the rest does not fit
+        raise Rejected('too_long', f'{len(text):,} characters, Dia reads at most {MAX_BYTES:,} bytes')
     pattern = _pattern({*profile.values(), *KNOWN_TAGS})
     notes,before = [], None
     while text!=before:
