@@ -80,6 +80,7 @@ def _rename(folder, out): # the run tells where it and its data will be
         if file.is_file(): file.write_text(file.read_text().replace(json.dumps(str(folder))[:-1],
                                                                     json.dumps(str(out))[:-1]))
 
+# %% ../../nbs/tools/quickstart.ipynb #quic0004
 def _all_stages(folder, out, rows, steps, scripts, seed): # -> `EvalReport`
     from dia_nvtts.codec import encode_clips, load_codec
     from dia_nvtts.report import training_report
