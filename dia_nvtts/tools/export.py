@@ -10,7 +10,7 @@ import re
 from pathlib import Path
 
 from ..files import output_folder, read_json
-from ..checkpoint import fetch, load_dia, save_dia
+from ..checkpoint import fetch, load_dia, save_dia, source_of
 from ..lora import (ADAPTER_FILES, adapter_from_hf, adapter_to_hf, load_adapter, merge_adapter,
                             read_adapter_config)
 from ..report import read_metrics
@@ -79,11 +79,16 @@ model = load_dia({out!r})""",
 model = DiaForConditionalGeneration.from_pretrained({out!r})""",
     ('adapter','hf'): """from peft import PeftModel
 from transformers import DiaForConditionalGeneration
-base = DiaForConditionalGeneration.from_pretrained({model!r})
+base = DiaForConditionalGeneration.from_pretrained({model!r}{revision})
 model = PeftModel.from_pretrained(base, {out!r})""",
     ('adapter','nari'): """from dia_nvtts.checkpoint import load_dia
 from dia_nvtts.lora import load_adapter
 model = load_adapter(load_dia({model!r}), {out!r})"""}
+
+# %% ../../nbs/tools/export.ipynb #c0dec6a2
+def _pinned(model) -> tuple[str,str]: # name, and what it is held fast by, if it is on the hub
+    source = source_of(model)
+    return source['name'],source['commit'] or source['revision'] or ''
 
 # %% ../../nbs/tools/export.ipynb #ae5d7ecf
 def export_adapter(
@@ -106,7 +111,11 @@ def export_adapter(
             merged = merge_adapter(load_adapter(load_dia(model), folder))
             save_dia(merged.to(dtype) if dtype else merged, tmp, layout)
         else: (adapter_to_hf if layout == 'hf' else adapter_from_hf)(folder, tmp)
-        load = _LOADED[to,layout].format(out=out.name, model=str(model))
-        card = model_card(out.name, model, generation, load, folder.parent)
+        named,revision = _pinned(model)
+        base = f'{named}@{revision}' if revision else named
+        load = _LOADED[to,layout].format(
+            out=out.name, model=named if layout == 'hf' else base,
+            revision=f', revision={revision!r}' if revision else '')
+        card = model_card(out.name, base, generation, load, folder.parent)
         (tmp/'README.md').write_text(card, encoding='utf-8')
     return out
