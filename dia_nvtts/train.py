@@ -306,6 +306,7 @@ class Journal:
         rows = [r for r in known if r['step'] <= start]
         kept = ''.join(json.dumps(r)+'\n' for r in rows)
         with atomic_path(self.file) as tmp: tmp.write_text(kept)
+        self.new = not rows
         self.valid = [r for r in rows if r['kind']=='valid']
         self.losses = deque((r['loss'] for r in rows if r['kind']=='train'), 50) # the last ones
         self.skipped = sum(r.get('skipped', False) for r in rows)
@@ -583,14 +584,16 @@ def _asked(acc, stop) -> bool: # on all processes alike
 
 def _take_steps(watch, acc, examples, start, again):
     "The steps that are left; raises `Stopped` where a signal came."
+    def stopped(step): return Stopped(watch.stop.got, f' after step {step} of {watch.total}, '
+                                      f'nothing is lost: the same command{again} goes on')
     if watch.journal: watch.look(start)
+    if _asked(acc, watch.stop) and start < watch.total: raise stopped(start)
     for taken in training_steps(watch.model, examples, watch.cfg, watch.optimizer, acc, start,
                                 watch.scaler):
         watch.after(taken)
         if not _asked(acc, watch.stop) or taken.step == watch.total: continue
         if watch.journal: watch.save(taken.step)
-        raise Stopped(watch.stop.got, f' after step {taken.step} of {watch.total}, nothing is '
-                                      f'lost: the same command{again} goes on')
+        raise stopped(taken.step)
 
 # %% ../nbs/11_train.ipynb #8b99d033
 def fit(
@@ -619,7 +622,7 @@ def fit(
             again = ' and --resume' if folder != out else ' without --overwrite'
             if acc.is_main_process:
                 watch.journal = Journal(here, acc, start, total, progress)
-                for o in odd if not start else (): watch.journal.write('left_out', step=0, **o)
+                for o in odd if watch.journal.new else (): watch.journal.write('left_out', step=0, **o)
             try: _take_steps(watch, acc, examples, start, again if overwrite else '')
             finally:
                 if watch.journal: watch.journal.close()
