@@ -324,7 +324,8 @@ def to_script(
         raise Rejected('no_text', f'got {type(text).__name__}, expected text')
     if text.strip().casefold() in ('', 'null'): raise Rejected('empty', f'got {text.strip()!r}')
     if len(text)>16*MAX_BYTES: # whatever is cleaned away, the rest does not fit
-        raise Rejected('too_long', f'{len(text):,} characters, Dia reads at most {MAX_BYTES:,} bytes')
+        said = f'{len(text):,} characters, Dia reads at most {MAX_BYTES:,} bytes'
+        raise Rejected('too_long', said)
     pattern = _pattern({*profile.values(), *KNOWN_TAGS})
     notes,before = [], None
     while text!=before:
