@@ -420,7 +420,8 @@ def _object(found:dict, name:str) -> dict: # one part of a configuration
 def _rope_theta(d:dict):
     "The rotary time scale of either form of table."
     rope = d.get('rope_parameters') or d.get('rope_scaling') or {}
-    if not isinstance(rope, dict) or rope.get('rope_type', rope.get('type')) not in (None,'default'):
+    kind = rope.get('rope_type', rope.get('type')) if isinstance(rope, dict) else rope
+    if kind not in (None,'default'):
         raise ValueError(f'rope scaling {rope!r:.60} is not supported: Dia was released without')
     return d.get('rope_theta') or rope.get('rope_theta') or 10_000.
 
