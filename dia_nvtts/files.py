@@ -109,7 +109,7 @@ def _marked(folder): # folders of other commands in it
 
 def _strangers(folder, kind): # files in it that the command of its mark does not write
     found,ours,inner = [], set(), _marked(folder)
-    for pattern in f'{_WRITES.get(kind, "")} {_OURS}'.split():
+    for pattern in f'{_WRITES.get(str(kind), "")} {_OURS}'.split():
         ours.update(folder/o for o in glob.glob(pattern, root_dir=folder, recursive=True))
     for here,folders,names in os.walk(folder):
         folders[:] = [o for o in folders if Path(here, o) not in inner]
