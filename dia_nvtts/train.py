@@ -21,7 +21,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -34,7 +34,7 @@ from .files import MARK, atomic_path, output_folder
 from .lora import save_adapter
 from .model import Dia, DiaConfig
 from .progress import progress_bar
-from .settings import Run, TrainConfig, read_settings
+from .settings import TrainConfig, read_settings
 from .steps import (StepResult, advise_on_memory, compute_dtype, count_steps,
                              make_optimizer, make_scaler, need_bitsandbytes, new_accelerator,
                              prepare_model, trained_weights, training_steps, validate)
@@ -121,7 +121,7 @@ def _say_left_out(splits, clips, left_out, data, allow_missing):
             odd or CHANGED in left_out) and not allow_missing:
         raise ValueError(f'{"; ".join(said)}: run dia encode --data {data} first, or pass '
                          '--allow_missing where some are enough')
-    for o in said: print(o, file=sys.stderr)
+    if said: print(*said, sep='\n', file=sys.stderr)
 
 def read_examples(
     data:str|Path, # folder written by `preprocess`
@@ -138,9 +138,10 @@ def read_examples(
                          'encode with the codec that the model was trained with')
     taken,left_out = _sorted_out(cache, data, clips, config)
     _say_left_out(splits, clips, left_out, data, allow_missing)
-    read = lambda o: partial(cache.__getitem__, o.id)
-    return Examples([Example(o.id, encode_text(o.text), tuple(o.tags or ()), cache.frames[o.id],
-                             read(o)) for o in taken], left_out)
+    def example(clip):
+        text,read = encode_text(clip.text),partial(cache.__getitem__, clip.id)
+        return Example(clip.id, text, tuple(clip.tags), cache.frames[clip.id], read)
+    return Examples(map(example, taken), left_out)
 
 # %% ../nbs/11_train.ipynb #f1338fec
 def _digest(path:Path) -> str:
@@ -261,6 +262,7 @@ class Stopped(KeyboardInterrupt):
         super().__init__(f'stopped by {by.name if by else "a signal"}{more}')
         self.code = 2 if by == signal.SIGINT else 0 # for the shell
 
+# %% ../nbs/11_train.ipynb #train014
 @dataclass
 class Stop:
     "What asks a run to end: noted, and obeyed when it is time."
@@ -458,6 +460,7 @@ def save(self:Watch, step:int):
     save_checkpoint(self.folder, self.model, self.optimizer, step, self.cfg.run.keep_last,
                     self.scaler)
 
+# %% ../nbs/11_train.ipynb #train022
 @patch
 def after(self:Watch, taken:StepResult):
     "Write a step down; save a checkpoint and look, where it is time."
@@ -513,7 +516,7 @@ def _refuse_another(folder, cfg):
                          'give its own settings or another --out')
 
 def _deciding(cfg): # settings that decide what is learnt
-    return {k:v for k,v in cfg.to_flat().items() if k not in [f.name for f in fields(Run)]}
+    return {k:v for k,v in cfg.to_flat().items() if k not in vars(cfg.run)}
 
 @contextmanager
 def _run_folder(cfg, acc, overwrite, resume, **record):
@@ -546,16 +549,19 @@ class RunResult:
 
 # %% ../nbs/11_train.ipynb #29a2670f
 def _left_out(cfg, examples, held_out): # a row for each split and reason
-    both = (cfg.data.train_splits, examples),(cfg.data.valid_split, held_out)
-    return [dict(reason=f'{split}: {why}', clips=len(ids), such_as=ids[:8])
-            for split,found in both for why,ids in getattr(found, 'left_out', {}).items()]
+    rows = []
+    for split,found in (cfg.data.train_splits, examples),(cfg.data.valid_split, held_out):
+        for why,ids in getattr(found, 'left_out', {}).items():
+            rows.append(dict(reason=f'{split}: {why}', clips=len(ids), such_as=ids[:8]))
+    return rows
 
 def _finish(watch, out, left_out):
     "Save the weights, write the report, and say what came of it; `watch` of the main process."
     from dia_nvtts.report import training_report
     save_weights(watch.model, watch.weights)
     training_report(watch.folder)
-    valid = [{k:v for k,v in r.items() if k!='kind'} for r in watch.journal.valid] or [None]
+    def bare(row): return {k:v for k,v in row.items() if k!='kind'}
+    valid = list(map(bare, watch.journal.valid)) or [None]
     best = [r for r in valid if r and r.get('best')] or [None]
     return RunResult(out, watch.total, valid[0], valid[-1], watch.journal.skipped, best[-1],
                      sum(r['clips'] for r in left_out), out/watch.weights.name)
@@ -622,7 +628,8 @@ def fit(
             again = ' and --resume' if folder != out else ' without --overwrite'
             if acc.is_main_process:
                 watch.journal = Journal(here, acc, start, total, progress)
-                for o in odd if watch.journal.new else (): watch.journal.write('left_out', step=0, **o)
+                if watch.journal.new:
+                    for row in odd: watch.journal.write('left_out', step=0, **row)
             try: _take_steps(watch, acc, examples, start, again if overwrite else '')
             finally:
                 if watch.journal: watch.journal.close()
