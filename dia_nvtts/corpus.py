@@ -350,23 +350,39 @@ def _tables(folder, rules): # -> Source
     return Source(columns, count, lambda split: iter(rows[split]), named, folder)
 
 # %% ../nbs/02_corpus.ipynb #eb0cd1a7
-def _stream(source, rules): # -> Source, or None where nothing is in parquet files
+def _repository(source, revision): # -> commit, names of files, README.md, what opens a file
     from huggingface_hub import HfApi, HfFileSystem
+    info = HfApi().dataset_info(source, revision=revision)
+    fs,at = HfFileSystem(), f'datasets/{source}@{info.sha}/'
+    names = sorted(o.rfilename for o in info.siblings)
+    card = fs.read_text(at+'README.md') if 'README.md' in names else ''
+    return info.sha, names, card, lambda o: fs.open(at+o, block_size=2**16)
+
+# %% ../nbs/02_corpus.ipynb #eb0cd1a8
+def _whole_rows(paths, columns): # of parquet files on the hub, a row at a time
+    from datasets import load_dataset
+    found = load_dataset('parquet', data_files={'all': paths}, split='all', streaming=True,
+                         columns=list(columns.values()))
+    for row in found.decode(False): yield {what: row[c] for what,c in columns.items()}
+
+# %% ../nbs/02_corpus.ipynb #eb0cd1a9
+def _stream(source, rules): # -> Source, or None where nothing is in parquet files
     from huggingface_hub.errors import HfHubHTTPError
-    errors = HfHubHTTPError.__bases__ # of the network's library, whichever that is
-    try:
-        info = HfApi().dataset_info(source, revision=rules.revision)
-        fs,at = HfFileSystem(), f'datasets/{source}@{info.sha}/'
-        names = sorted(o.rfilename for o in info.siblings)
-        card = fs.read_text(at+'README.md') if 'README.md' in names else ''
-    except (ValueError, *errors) as e:
+    errors = ValueError,*HfHubHTTPError.__bases__ # of the network's library, whichever that is
+    try: commit,names,card,opened = _repository(source, rules.revision)
+    except errors as e:
         raise ValueError(f'{source} is not a folder here and cannot be read from the hub: '
                          + _first_line(e)) from None
     names = [o for o in names if o.endswith('.parquet')]
     if not names: return None
-    block = 2**22 if rules.audio else 2**16 # bytes read ahead
-    return _parquet(parquet_files(names, card, rules.configuration), rules,
-                    lambda o: fs.open(at+o, block_size=block), errors, commit=info.sha)
+    files = parquet_files(names, card, rules.configuration)
+    if not rules.audio: return _parquet(files, rules, opened, errors, commit=commit)
+    columns,rows = _parquet_head(files, rules, opened, errors)
+    def read(split):
+        paths = [f'hf://datasets/{source}@{commit}/{o}' for o in files[split]]
+        try: yield from _whole_rows(paths, columns)
+        except errors as e: raise ValueError(f'{source}: cannot go on: {_first_line(e)}') from None
+    return Source(columns, rows, read, commit=commit)
 
 # %% ../nbs/02_corpus.ipynb #fo01
 def _from_folder(folder, rules): # -> Source

@@ -72,7 +72,8 @@ _DEEPER = { # what the package uses, where the first name alone loads next to no
     'scipy': ['scipy.signal']}
 _COSTS = {
     'torch': 'Nothing that computes works without it.',
-    'datasets': 'No corpus can be read from the hub or from parquet files, and no codes cached.',
+    'datasets': 'No corpus can be streamed from the hub.',
+    'pyarrow': 'No parquet file can be read, and no codes cached.',
     'descript-audio-codec': 'No sound becomes codes, and no codes become sound.',
     'peft': 'No LoRA adapter can be trained, saved or loaded.',
     'accelerate': 'No training.',
