@@ -302,7 +302,7 @@ def dia_generate(
     overwrite:bool=False, # start over in a folder that is not empty
     **speaking # fields of `Speaking`
 ):
-    "Speak scripts into sound files."
+    "Speak scripts into sound files; started again, it goes on."
     model = _at(model, revision)
     how = asdict(_part(Speaking, speaking)) | dict(compile=compile)
     said,words = _asked(script, scripts, prompt, prompt_text, profile, any_tag)

@@ -161,8 +161,9 @@ def _call(f, given):
 def _in_a_line(e, f, prog):
     said = ' '.join(str(e).split())
     if isinstance(e, KeyboardInterrupt):
-        resumes = 'resume' in inspect.signature(f).parameters
-        said = 'interrupted' + (': the same line with --resume goes on' if resumes else '')
+        switch = ' with --resume'*('resume' in inspect.signature(f).parameters)
+        goes_on = switch or 'goes on' in (f.__doc__ or '')
+        said = 'interrupted' + (f': the same line{switch} goes on' if goes_on else '')
     if isinstance(e, UsageError):
         said += ('' if said.endswith('?') else ';') + f' {prog} --help lists what it takes'
     return f'{prog}: {said}'
