@@ -81,7 +81,8 @@ def __post_init__(self:Rules): # a table and a number do as well as their text
 
 # %% ../nbs/02_corpus.ipynb #srl01
 @patch(as_prop=True)
-def columns(self:Rules): # what we need -> column, where its name is given
+def columns(self:Rules) -> dict: # what we need -> column
+    "The columns whose names are given."
     named = dict(text=self.text_column, audio=self.audio_column,
                  speaker_id=self.speaker_column, emotion=self.emotion_column)
     return {k: v for k,v in named.items() if v}

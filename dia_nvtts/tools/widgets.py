@@ -120,6 +120,7 @@ def _says(self:DelayExplorer, delay, scored): # what the chosen cell holds
 # %% ../../nbs/tools/widgets.ipynb #widg0004
 @patch
 def draw(self:DelayExplorer):
+    "The grid of tokens, for the delays that stand in the field."
     N,C,delay = self.frames.value,self.codebooks.value,self._delays()
     if delay is None: raise ValueError('Delays are whole numbers from 0 to 999 with commas between '
                                        'them, such as 0, 8, 9.')
@@ -237,6 +238,7 @@ def _two_views(wave, rate): # the wave over its spectrogram
 # %% ../../nbs/tools/widgets.ipynb #widg0012
 @patch
 def draw(self:CorpusBrowser):
+    "The chosen clip: sound, script and spectrogram."
     clip,count = self.chosen,f'{len(self.found):,} of {len(self.clips):,} clips'
     self.list.value,self.player.layout.display = self._neighbours(),'none'
     blank = Figure(figsize=(.1,.1))
@@ -298,6 +300,7 @@ class ListeningTable(Panel):
 # %% ../../nbs/tools/widgets.ipynb #widg0010
 @patch
 def draw(self:ListeningTable):
+    "The chosen script in every voice."
     i,said = self.script.value-1,[]
     voices = list(self.waves[i].items())
     if self.blind.value: np.random.default_rng(i).shuffle(voices)
@@ -367,6 +370,7 @@ def _run_so_far(rows): # a sentence
 
 @patch
 def draw(self:RunDashboard):
+    "The curves of the run, as they stand now."
     try: rows = read_metrics(self.run)
     except FileNotFoundError:
         return Figure(figsize=(.1,.1)),P(f'There is no metrics.jsonl in {self.run} yet.')
